@@ -1,0 +1,1 @@
+"""Cost books: what each operation costs, its source and its uncertainty."""

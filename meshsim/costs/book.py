@@ -1,0 +1,95 @@
+"""A cost book: what each small operation costs, where that figure came from and how sure it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from meshsim.scenario.base import MeshsimError, Name, Source, Strict
+from meshsim.scenario.suggest import choices
+
+
+class Cost(Strict):
+    """One operation. Times are means in nanoseconds; ``standard_error`` is relative to them."""
+
+    operation: Annotated[str, Field(pattern=r"^[a-z0-9]+([.-][a-z0-9]+)*$")]
+    unit: Annotated[str, Field(description="Of what it is the cost: message, wake-up, proxy, cluster, node …")]
+    cpu_ns: Annotated[float, Field(ge=0, description="CPU time per unit")] = 0.0
+    cpu_ns_per_byte: Annotated[float, Field(ge=0, description="CPU time per payload byte")] = 0.0
+    wait_ns: Annotated[float, Field(ge=0, description="Time off the CPU per unit")] = 0.0
+    wait_ns_per_byte: Annotated[float, Field(ge=0, description="Time off the CPU per payload byte")] = 0.0
+    bytes: Annotated[float, Field(ge=0, description="Memory per unit")] = 0.0
+    cores: Annotated[float, Field(ge=0, description="CPU cores in use all the time, per unit")] = 0.0
+    law: Annotated[Literal["constant", "exponential", "lognormal"], Field(description="Shape of the time")] = "constant"
+    cv: Annotated[float, Field(gt=0, le=10, description="Standard deviation over mean, for lognormal")] = 0.5
+    kernel_share: Annotated[
+        float, Field(ge=0, le=1, description="Part of cpu_ns spent in the kernel on behalf of the payer")
+    ] = 0.0
+    standard_error: Annotated[float, Field(ge=0, le=3, description="Relative, one sigma, of the mean")]
+    source: Literal["measured", "published", "derived", "assumed"]
+    reference: Annotated[str, Field(min_length=3, description="Where it was read, or how it was derived")]
+    conditions: Annotated[str, Field(description="Machine, versions, rate, payload")] = ""
+
+    @model_validator(mode="after")
+    def _costs_something_or_says_nothing(self) -> Cost:
+        if self.source == "assumed" and self.standard_error < 0.3:
+            raise ValueError(f"{self.operation}: an assumed cost claims a standard error of {self.standard_error}; at least 0.3")
+        return self
+
+
+class CostBook(Strict):
+    """A named list of costs, from one place and time."""
+
+    schema_: Annotated[Literal["meshsim/costs/1"], Field(alias="schema")]
+    name: Name
+    title: str = ""
+    summary: str = ""
+    machine: Annotated[str, Field(description="On what the figures were taken")] = ""
+    entries: Annotated[list[Cost], Field(min_length=1)]
+    sources: list[Source] = []
+
+    @model_validator(mode="after")
+    def _each_operation_once(self) -> CostBook:
+        seen: set[str] = set()
+        for entry in self.entries:
+            if entry.operation in seen:
+                raise ValueError(f"operation {entry.operation} is given twice in book {self.name}")
+            seen.add(entry.operation)
+        return self
+
+
+class MissingCost(MeshsimError):
+    """A data plane needs an operation that no book prices."""
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Several books read as one: the first book that knows an operation wins."""
+
+    books: Sequence[CostBook]
+
+    def __post_init__(self) -> None:
+        table: dict[str, tuple[Cost, str]] = {}
+        for book in self.books:
+            for entry in book.entries:
+                table.setdefault(entry.operation, (entry, book.name))
+        object.__setattr__(self, "_table", table)
+
+    def __getitem__(self, operation: str) -> Cost:
+        table: dict[str, tuple[Cost, str]] = self._table  # type: ignore[attr-defined]
+        if operation not in table:
+            raise MissingCost(
+                f"no cost for operation {operation!r} in the books searched "
+                f"({', '.join(book.name for book in self.books)}); {choices(operation, table, limit=6)}"
+            )
+        return table[operation][0]
+
+    def __contains__(self, operation: str) -> bool:
+        return operation in self._table  # type: ignore[attr-defined]
+
+    def __iter__(self) -> Iterator[tuple[Cost, str]]:
+        """Each entry in force, with the name of its book."""
+        return iter(self._table.values())  # type: ignore[attr-defined]

@@ -1,0 +1,1 @@
+"""From a scenario and its costs to flat arrays: place the pods, compose the hops, lower. Also the static bill."""

@@ -1,0 +1,185 @@
+"""The plan: a scenario and its costs as flat integer arrays. All that an engine ever sees.
+
+A **station** is where work waits. A **pod** row says which stations it meets (its node's CPU, its threads, its
+proxies). A **program** is a list of instructions; a request is a tree of **frames**, each running one program.
+A call starts a child frame on the *hop program* of that call, which carries the request through the proxies of the
+data plane, jumps into the endpoint's *body* (``BODY`` … ``RETURN``), and carries the answer back.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ints = NDArray[np.int64]
+
+Component = Literal["application", "proxy", "kernel", "network", "agent"]
+
+
+class Op(IntEnum):
+    """What an instruction does. ``at`` names whose station it is: see ``Place``."""
+
+    WORK = 0
+    """Occupy a core of the node of ``at`` for a random time."""
+    WAIT = 1
+    """Let a random time pass, off the CPU: a wire, a wake-up."""
+    ACQUIRE = 2
+    """Take a token of station ``slot`` of ``at``; wait for it in line."""
+    RELEASE = 3
+    """Give it back."""
+    START = 4
+    """Start call ``target`` as a child frame, with probability ``amount`` / 2**32."""
+    SPAWN = 5
+    """Start the branch at instruction ``target`` as a child frame in the same pod."""
+    JOIN = 6
+    """Wait until every child started since the last JOIN has ended."""
+    DETACH = 7
+    """Start the instructions at ``target`` as a frame of their own that nobody waits for."""
+    BODY = 8
+    """Jump into the body of the endpoint that was called, at instruction ``target`` of the call's row."""
+    RETURN = 9
+    """End of a body: back to the hop program."""
+    END = 10
+    """End of a frame: the parent that joins goes on."""
+
+
+class Place(IntEnum):
+    """Whose pod an instruction is about."""
+
+    SOURCE = 0
+    """The pod that calls."""
+    DESTINATION = 1
+    """The pod that is called."""
+    VIA = 2
+    """The waypoint between them."""
+
+
+class When(IntEnum):
+    """Condition under which an instruction is executed; else it is skipped."""
+
+    ALWAYS = 0
+    SAME_NODE = 1
+    """``at`` and ``other`` are pods of one node."""
+    OTHER_NODE = 2
+    """``at`` and ``other`` are pods of two nodes."""
+    WOKEN = 3
+    """The token that this frame acquired last was idle: the thread had to be woken."""
+
+
+CPU_SLOT = 0
+"""Column of ``pod_station``: the CPU of the pod's node."""
+THREADS_SLOT = 1
+"""Column of ``pod_station``: the threads of the application container."""
+FIRST_PROXY_SLOT = 2
+"""Columns from here on: the workers of the data plane's proxies, in the order of its file."""
+
+OUTSIDE = -1
+"""Pod number of the client, who is no pod."""
+
+
+@dataclass(frozen=True)
+class Tag:
+    """Who pays for an instruction, and for what."""
+
+    component: Component
+    operation: str
+    kernel_share: float = 0.0
+    standard_error: float = 0.0
+
+
+@dataclass(frozen=True)
+class StaticBill:
+    """What a data plane needs before the first request comes."""
+
+    memory_mib: float
+    memory_mib_error: float
+    memory_by_item_mib: dict[str, float]
+    pods: int
+    nodes: int
+    idle_cores: dict[str, float]
+    reserved_cores: float
+    reserved_memory_mib: float
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Flat arrays; lengths: n stations, p pods, s services, m instructions, c calls, e entries, t tags, l laws."""
+
+    # stations
+    station_servers: Ints
+    """(n,) cores of a node, or tokens of a pool."""
+    station_is_cpu: NDArray[np.bool_]
+    """(n,) True for the CPU of a node, False for a pool of tokens."""
+    station_slice_ns: Ints
+    """(n,) longest turn on a core while others wait; 0 without limit. Pools: 0."""
+    station_names: list[str]
+
+    # pods
+    pod_node: Ints
+    """(p,)"""
+    pod_service: Ints
+    """(p,) service of an application pod; s + waypoint number for a waypoint."""
+    pod_station: Ints
+    """(p, slots) station of each slot, -1 where there is none."""
+    service_first_pod: Ints
+    """(s,) pods of a service are consecutive."""
+    service_pods: Ints
+    """(s,)"""
+    service_first_via: Ints
+    """(s,) first pod of the waypoint that serves it, -1 for none."""
+    service_vias: Ints
+    """(s,)"""
+    service_names: list[str]
+
+    # instructions
+    op: Ints
+    at: Ints
+    other: Ints
+    when: Ints
+    slot: Ints
+    target: Ints
+    mean_ns: Ints
+    law: Ints
+    """Row of ``laws``; -1 for a constant."""
+    tag: Ints
+    purpose: Ints
+    """Key of the random number: the same operation at the same place of the call tree draws the same number."""
+    amount: Ints
+
+    # calls (entries come first) and entries
+    call_program: Ints
+    """(c,) first instruction of the hop."""
+    call_service: Ints
+    """(c,) service that is called."""
+    call_body: Ints
+    """(c,) first instruction of the endpoint's body."""
+    call_site: Ints
+    """(c,) number of the place in the application, the same for every data plane."""
+    call_names: list[str]
+    """(c,) 'client -> frontend/home', 'frontend/home -> cart/get'."""
+    entry_calls: int
+    """Calls 0 … entry_calls - 1 are the entries."""
+    entry_threshold: Ints
+    """(entries,) cumulated weights, scaled to 2**32."""
+
+    # laws and tags
+    laws: Ints
+    """(l, pieces + 1) quantile tables of mean 1, see ``meshsim.plan.laws``."""
+    tags: list[Tag]
+
+    # load
+    gap_mean: int
+    """Mean gap between requests, 2**-10 ns."""
+    gap_law: int
+    """Row of ``laws``; -1 for constant gaps."""
+
+    # known before the first event
+    rps: float
+    station_load: NDArray[np.float64]
+    """(n,) expected utilisation without wake-ups: what it would be when saturated."""
+    bill: StaticBill
+    meta: dict[str, Any]

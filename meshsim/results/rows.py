@@ -1,0 +1,164 @@
+"""The JSON contract: what ``compare``, ``grow`` and ``run`` report, one row a data plane.
+
+The shapes are versioned (``schema``) and described in docs/json.md. Every number carries its unit in its name.
+``low`` and ``high`` are the 95 % interval of the **sampling** error: this run was finite. The error of the costs
+themselves stands apart, in ``model_error``: where the figure would lie if the costs moved within their own
+standard errors (95 %). The two are never added up.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Out(BaseModel):
+    """Base of everything that is written out."""
+
+    model_config = ConfigDict(frozen=True, populate_by_name=True)
+
+
+class Estimate(Out):
+    """A number with its 95 % interval; ``value`` is null where the run was too short to say."""
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    note: str = ""
+
+
+class Quantiles(Out):
+    """Latency quantiles, microseconds."""
+
+    p50: Estimate
+    p90: Estimate
+    p99: Estimate
+    p999: Estimate
+
+
+class CpuCores(Out):
+    """CPU in use, cores, by who caused it."""
+
+    application: float
+    proxy: float
+    kernel: float
+    total: float
+
+
+class Band(Out):
+    """A 95 % band of the model error."""
+
+    low: float
+    high: float
+
+
+class ModelError(Out):
+    """Bands from the standard errors of the costs, to first order."""
+
+    latency_us_p50: Band
+    cpu_cores: Band
+    memory_mib: Band
+    usd_month: Band
+
+
+class Audit(Out):
+    """What the run checked about itself. ``checks`` has one sentence a law, failed ones first."""
+
+    ok: bool
+    checks: list[str]
+
+
+class Difference(Out):
+    """Against the baseline data plane, on the same requests (paired)."""
+
+    baseline: str
+    latency_us: Quantiles
+    cpu_cores: Estimate
+    memory_mib: float
+    pods: int
+    usd_month: float
+
+
+class Attribution(Out):
+    """Where the latency of one operation is spent, mean over the sampled requests, microseconds on the critical path."""
+
+    component: Literal["application", "proxy", "kernel", "network", "agent"]
+    operation: str
+    running_us: float
+    queueing_us: float
+    waiting_us: float
+
+
+class Row(Out):
+    """One data plane under one load."""
+
+    dataplane: str
+    engine: str
+    services: int
+    rps: float
+    latency_us: Quantiles
+    mean_us: Estimate
+    cpu_cores: CpuCores
+    memory_mib: float
+    pods: int
+    nodes: int
+    usd_month: float
+    requests: int
+    failed: int
+    events: int
+    busiest: str = Field(description="Busiest station and its utilisation, in words")
+    utilisation: float = Field(description="Of that station")
+    model_error: ModelError
+    attribution: list[Attribution]
+    difference: Difference | None = None
+    audit: Audit
+
+
+class Provenance(Out):
+    """What it takes to get the same numbers again."""
+
+    meshsim: str
+    seed: int
+    application: str
+    application_hash: str
+    costs: list[str]
+    costs_hash: str
+    machine: str
+    price_date: str
+    policy: str
+    command: str
+
+
+class ComparisonReport(Out):
+    """``compare --json`` and, with one row, ``run --json``."""
+
+    schema_: Literal["meshsim/compare/1"] = Field(default="meshsim/compare/1", alias="schema")
+    application: str
+    rps: float
+    rows: list[Row]
+    provenance: Provenance
+
+
+class Crossover(Out):
+    """From how many services on one data plane needs less of something than another."""
+
+    metric: str
+    unit: str
+    cheaper: str
+    dearer: str
+    services: float
+    low: float
+    high: float
+    sentence: str
+
+
+class GrowthReport(Out):
+    """``grow --json``."""
+
+    schema_: Literal["meshsim/grow/1"] = Field(default="meshsim/grow/1", alias="schema")
+    application: str
+    rate: Literal["per-service", "total"]
+    rows: list[Row]
+    crossovers: list[Crossover]
+    provenance: Provenance

@@ -1,0 +1,68 @@
+"""A scenario: which application, on which cluster, over which data plane, under which load."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from meshsim.scenario.base import Strict
+
+
+class Cluster(Strict):
+    """The nodes and how pods are put on them."""
+
+    machine: Annotated[str, Field(description="Name or path of a node type")] = "gcp-e2-standard-4"
+    nodes: Annotated[
+        int | Literal["auto"], Field(description="auto: as few as the reserved CPU, memory and pod limit allow")
+    ] = "auto"
+    placement: Annotated[
+        Literal["spread", "bin-pack"],
+        Field(description="spread: replicas over the emptiest nodes; bin-pack: fill one node after the other"),
+    ] = "spread"
+    cpu_slice_us: Annotated[
+        float, Field(ge=0, description="Longest time that a thread keeps a core while others wait; 0: until it is done")
+    ] = 3000.0
+
+    @model_validator(mode="after")
+    def _at_least_one_node(self) -> Cluster:
+        if self.nodes != "auto" and self.nodes < 1:
+            raise ValueError(f"nodes: {self.nodes} received; must be at least 1, or auto")
+        return self
+
+
+class Load(Strict):
+    """Traffic from outside: an open loop, so clients do not wait for slow answers."""
+
+    rps: Annotated[float, Field(gt=0, le=100_000_000, description="Requests a second, over all entries")] = 500.0
+    arrivals: Annotated[Literal["poisson", "constant"], Field(description="Gaps between requests")] = "poisson"
+
+
+class Run(Strict):
+    """How long to simulate, and from which random numbers."""
+
+    requests: Annotated[int, Field(ge=100, le=100_000_000, description="Measured end-to-end requests")] = 12_000
+    warmup: Annotated[float, Field(ge=0, le=10, description="Requests before them, as a share of `requests`")] = 0.1
+    seed: Annotated[int, Field(ge=0, le=(1 << 63) - 1)] = 1
+    engine: Literal["reference"] = "reference"
+    sample: Annotated[int, Field(ge=0, le=1_000_000, description="Requests kept whole, for attribution")] = 1000
+
+
+class Scenario(Strict):
+    """Everything that one simulation needs, by name."""
+
+    schema_: Annotated[Literal["meshsim/scenario/1"], Field(alias="schema")] = "meshsim/scenario/1"
+    name: str = ""
+    application: Annotated[str, Field(description="Name or path: ours, or an isotope service graph")]
+    services: Annotated[int | None, Field(ge=1, description="Scale the application to that many services")] = None
+    dataplane: Annotated[str, Field(description="Name or path")] = "no-mesh"
+    policy: Annotated[
+        Literal["L4", "L7"],
+        Field(description="What the mesh is asked to do: L4 identity and encryption only, or L7 routing and metrics too"),
+    ] = "L7"
+    cluster: Cluster = Cluster()
+    load: Load = Load()
+    run: Run = Run()
+    costs: Annotated[
+        list[str], Field(min_length=1, description="Cost books, by name or path; the first that knows an operation wins")
+    ] = ["published"]
