@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,13 +34,13 @@ class Op(IntEnum):
     START = 4
     """Start call ``target`` as a child frame, with probability ``amount`` / 2**32."""
     SPAWN = 5
-    """Start the branch at instruction ``target`` as a child frame in the same pod."""
+    """Start the instructions behind this one as a child frame in the same pod; go on at ``target``."""
     JOIN = 6
-    """Wait until every child started since the last JOIN has ended."""
+    """Wait until every child that was started has ended."""
     DETACH = 7
-    """Start the instructions at ``target`` as a frame of their own that nobody waits for."""
+    """Start the instructions behind this one as a frame that nobody waits for; go on at ``target``."""
     BODY = 8
-    """Jump into the body of the endpoint that was called, at instruction ``target`` of the call's row."""
+    """Jump into the body of the endpoint that this frame calls."""
     RETURN = 9
     """End of a body: back to the hop program."""
     END = 10
@@ -157,8 +157,6 @@ class Plan:
     """(c,) service that is called."""
     call_body: Ints
     """(c,) first instruction of the endpoint's body."""
-    call_site: Ints
-    """(c,) number of the place in the application, the same for every data plane."""
     call_names: list[str]
     """(c,) 'client -> frontend/home', 'frontend/home -> cart/get'."""
     entry_calls: int
@@ -173,7 +171,8 @@ class Plan:
 
     # load
     gap_mean: int
-    """Mean gap between requests, 2**-10 ns."""
+    """Mean gap between requests, in 2**-gap_shift ns: arrivals are rounded to ns only when they happen."""
+    gap_shift: int
     gap_law: int
     """Row of ``laws``; -1 for constant gaps."""
 
@@ -182,4 +181,5 @@ class Plan:
     station_load: NDArray[np.float64]
     """(n,) expected utilisation without wake-ups: what it would be when saturated."""
     bill: StaticBill
-    meta: dict[str, Any]
+    waypoints: int
+    """Number of waypoint groups; pods of group g have pod_service s + g."""

@@ -67,7 +67,7 @@ class RunResult:
     window_ns: int
     """From the arrival of the first measured request to that of the last."""
     cpu_ns: Ints
-    """(services + waypoints + 1, tags) CPU time spent in the window; the last row is the client's (always 0)."""
+    """(services + waypoints, tags) CPU time spent in the window, by whose traffic it was."""
     stations: StationSums
     sent: int
     answered: int

@@ -34,7 +34,7 @@ class Cluster(Strict):
 class Load(Strict):
     """Traffic from outside: an open loop, so clients do not wait for slow answers."""
 
-    rps: Annotated[float, Field(gt=0, le=100_000_000, description="Requests a second, over all entries")] = 500.0
+    rps: Annotated[float, Field(ge=0.1, le=100_000_000, description="Requests a second, over all entries")] = 500.0
     arrivals: Annotated[Literal["poisson", "constant"], Field(description="Gaps between requests")] = "poisson"
 
 

@@ -1,0 +1,1 @@
+"""Engines: the same plan, the same answers. ``reference`` is the definition."""

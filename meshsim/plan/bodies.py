@@ -1,0 +1,80 @@
+"""What an endpoint does, as a program: the same for every data plane."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from meshsim.plan.draws import purpose
+from meshsim.plan.plan import THREADS_SLOT, Op, Place, Tag
+from meshsim.plan.program import Instruction, Program, branch
+from meshsim.scenario.application import Duration, Endpoint, Service, Step
+
+COMPUTE = Tag("application", "application.compute")
+WAITING = Tag("application", "application.wait")
+THREADS = Tag("application", "application.threads")
+
+
+def body(service: Service, endpoint: Endpoint, first_call: int) -> Program:
+    """Program of an endpoint, from the first byte read to the last byte written.
+
+    ``first_call`` is the row of its first call; the others follow in the order of ``Endpoint.calls``. A thread-per-request container holds a thread throughout; an async
+    one holds a thread (an event loop) only while it computes.
+    """
+    blocking = service.concurrency.model == "thread-per-request"
+    writer = _Writer(f"{service.name}/{endpoint.name}", blocking, first_call)
+    steps = writer.steps(endpoint.steps)
+    if blocking:
+        steps = [_thread(Op.ACQUIRE), *steps, _thread(Op.RELEASE)]
+    return [*steps, Instruction(Op.RETURN)]
+
+
+def _thread(op: Op) -> Instruction:
+    return Instruction(op, at=Place.DESTINATION, slot=THREADS_SLOT, tag=THREADS)
+
+
+class _Writer:
+    """Numbers the steps in the order of the file: the numbers are the keys of their random draws."""
+
+    def __init__(self, where: str, blocking: bool, first_call: int) -> None:
+        self.where = where
+        self.blocking = blocking
+        self.next_call = first_call
+        self.step_number = 0
+
+    def steps(self, steps: list[Step]) -> Program:
+        program: Program = []
+        for step in steps:
+            program += self.step(step)
+        return program
+
+    def step(self, step: Step) -> Program:
+        if step.compute is not None:
+            work = self.spend(Op.WORK, step.compute, COMPUTE)
+            return [work] if self.blocking else [_thread(Op.ACQUIRE), work, _thread(Op.RELEASE)]
+        if step.wait is not None:
+            return [self.spend(Op.WAIT, step.wait, WAITING)]
+        if step.call is not None:
+            once = self.start(step.call.probability)
+            again = [replace(once, purpose=self.next_purpose()) for _ in range(step.call.times - 1)]
+            return [i for start in (once, *again) for i in (start, Instruction(Op.JOIN))]
+        program: Program = []
+        for block in step.parallel or []:
+            lone = block[0].call if len(block) == 1 else None
+            # A branch that is one call needs no frame of its own.
+            program += (
+                [self.start(lone.probability)] if lone is not None and lone.times == 1 else branch(self.steps(block))
+            )
+        return [*program, Instruction(Op.JOIN)]
+
+    def spend(self, op: Op, duration: Duration, tag: Tag) -> Instruction:
+        mean_ns = max(1, round(duration.mean_us * 1000))
+        law = (duration.law, duration.cv)
+        return Instruction(op, mean_ns=mean_ns, law=law, tag=tag, purpose=self.next_purpose())
+
+    def start(self, probability: float) -> Instruction:
+        number, self.next_call = self.next_call, self.next_call + 1
+        return Instruction(Op.START, call=number, probability=probability, purpose=self.next_purpose())
+
+    def next_purpose(self) -> int:
+        self.step_number += 1
+        return purpose(f"{self.where} step {self.step_number}")

@@ -1,0 +1,275 @@
+"""Lowering: an application over a data plane on a cluster, under load, becomes the arrays of a ``Plan``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from meshsim.costs.book import Costs
+from meshsim.plan.bill import bill_of
+from meshsim.plan.bodies import body
+from meshsim.plan.deploy import Deployment, deploy
+from meshsim.plan.expect import expected_load
+from meshsim.plan.hops import HopKind, hop
+from meshsim.plan.laws import law_table
+from meshsim.plan.plan import CPU_SLOT, FIRST_PROXY_SLOT, THREADS_SLOT, Ints, Op, Plan, Tag
+from meshsim.plan.program import Program
+from meshsim.scenario.application import Application, Call, Entry
+from meshsim.scenario.base import MeshsimError
+from meshsim.scenario.dataplane import DataPlane
+from meshsim.scenario.machine import Machine
+from meshsim.scenario.scenario import Load, Scenario
+
+WHOLE = 1 << 32
+"""A probability of one, in the fixed point of START and of the entries."""
+LONGEST = 1 << 62
+"""No random time may exceed this many nanoseconds x 2**24: draws stay within 64 bits in every engine."""
+
+
+class OverloadedError(MeshsimError):
+    """A station would have to work more than it can."""
+
+
+@dataclass
+class CallRow:
+    """A place in the application where a call is made; entries are calls from outside."""
+
+    name: str
+    caller: int
+    """Service, -1 for the client outside."""
+    caller_endpoint: int
+    callee: int
+    callee_endpoint: int
+    kind: HopKind
+    times: float
+    """Expected executions a visit of the caller's endpoint; for an entry, its share of the requests."""
+
+
+@dataclass
+class Assembler:
+    """Turns programs into columns of integers, and remembers the laws and tags they name."""
+
+    columns: dict[str, list[int]] = field(default_factory=dict)
+    laws: dict[tuple[str, float], int] = field(default_factory=dict)
+    tables: list[Ints] = field(default_factory=list)
+    tags: dict[Tag, int] = field(default_factory=dict)
+
+    COLUMNS = ("op", "at", "other", "when", "slot", "target", "mean_ns", "law", "tag", "purpose", "amount")
+
+    def __post_init__(self) -> None:
+        self.columns = {name: [] for name in self.COLUMNS}
+
+    def add(self, program: Program) -> int:
+        """Append a program; the number of its first instruction."""
+        start = len(self.columns["op"])
+        append = [self.columns[name].append for name in self.COLUMNS]
+        for here, i in enumerate(program, start):
+            jumps = i.op in (Op.SPAWN, Op.DETACH)
+            row = (
+                i.op, i.at, i.other, i.when, i.slot,
+                here + 1 + i.skip if jumps else i.call,
+                i.mean_ns,
+                self.law(i.law, i.mean_ns),
+                -1 if i.tag is None else self.tags.setdefault(i.tag, len(self.tags)),
+                i.purpose,
+                round(i.probability * WHOLE),
+            )  # fmt: skip
+            for put, value in zip(append, row, strict=True):
+                put(int(value))
+        return start
+
+    def law(self, law: tuple[str, float], mean_ns: int) -> int:
+        """Number of a law's table, -1 for a constant."""
+        if law not in self.laws:
+            table = law_table(*law)
+            self.laws[law] = -1 if table is None else len(self.tables)
+            if table is not None:
+                self.tables.append(table)
+        number = self.laws[law]
+        if number >= 0 and mean_ns * int(self.tables[number][-1]) >= LONGEST:
+            raise MeshsimError(
+                f"a mean of {mean_ns / 1e9:g} s with law {law[0]} (cv {law[1]:g}) is too long to be drawn; "
+                "choose a shorter mean or a smaller cv"
+            )
+        return number
+
+
+def lower(
+    application: Application, dataplane: DataPlane, machine: Machine, scenario: Scenario, costs: Costs
+) -> Plan:
+    """Everything an engine needs to know, as integers. Raises MissingCost, PlacementError or OverloadedError."""
+    deployment = deploy(application, dataplane, machine, scenario)
+    calls = call_rows(application)
+    kinds = list(dict.fromkeys(row.kind for row in calls))
+    hops = {kind: hop(dataplane, scenario.policy, kind, costs) for kind in kinds}
+    bodies = endpoint_bodies(application)
+
+    assembler = Assembler()
+    hop_start = {kind: assembler.add(program) for kind, program in hops.items()}
+    body_start = {where: assembler.add(program) for where, program in bodies.items()}
+    gap_mean, gap_shift = _gap(scenario.load)
+    gap_law = assembler.law(("exponential" if scenario.load.arrivals == "poisson" else "constant", 1.0), gap_mean)
+    stations = _Stations(deployment, machine, scenario)
+    entries = len(application.entries)
+    shares = np.cumsum([row.times for row in calls[:entries]])
+
+    service_pods = np.array(deployment.service_pods, np.int64)
+    first_pod = np.concatenate([[0], np.cumsum(service_pods)[:-1]]).astype(np.int64)
+    app_pods = int(service_pods.sum())
+    via_group = np.arange(len(service_pods)) if deployment.waypoints > 1 else np.zeros(len(service_pods), np.int64)
+    has_via = deployment.waypoints > 0
+    load = expected_load(scenario.load.rps, calls, hops, bodies, stations, deployment)
+    plan = Plan(
+        station_servers=_ints(stations.servers),
+        station_is_cpu=np.array(stations.is_cpu, np.bool_),
+        station_slice_ns=_ints(stations.slice_ns),
+        station_names=stations.names,
+        pod_node=_ints(stations.pod_node),
+        pod_service=_ints(stations.pod_service),
+        pod_station=stations.pod_station,
+        service_first_pod=first_pod,
+        service_pods=service_pods,
+        service_first_via=_ints(app_pods + via_group * deployment.waypoint_pods if has_via else via_group - 1),
+        service_vias=np.full(len(service_pods), deployment.waypoint_pods, np.int64),
+        service_names=[service.name for service in application.services],
+        **{name: _ints(column) for name, column in assembler.columns.items()},
+        call_program=_ints([hop_start[row.kind] for row in calls]),
+        call_service=_ints([row.callee for row in calls]),
+        call_body=_ints([body_start[row.callee, row.callee_endpoint] for row in calls]),
+        call_names=[row.name for row in calls],
+        entry_calls=entries,
+        entry_threshold=_ints(np.rint(shares / shares[-1] * WHOLE)),
+        laws=np.array(assembler.tables, np.int64),
+        tags=list(assembler.tags),
+        gap_mean=gap_mean,
+        gap_shift=gap_shift,
+        gap_law=gap_law,
+        rps=scenario.load.rps,
+        station_load=load,
+        bill=bill_of(deployment, costs),
+        waypoints=deployment.waypoints,
+    )
+    refuse_overload(plan)
+    return plan
+
+
+def refuse_overload(plan: Plan) -> None:
+    """OverloadedError if a station is asked for more than it can give, with the rate at which it saturates."""
+    worst = int(np.argmax(plan.station_load))
+    load = float(plan.station_load[worst])
+    if load >= 1.0:
+        raise OverloadedError(
+            f"overloaded: {plan.station_names[worst]} would have to be busy {load:.0%} of the time at "
+            f"{plan.rps:g} requests a second; it saturates at about {plan.rps / load:.4g} requests a second. "
+            "Lower the rate, or give it more replicas, threads, workers or nodes"
+        )
+
+
+def call_rows(application: Application) -> list[CallRow]:
+    """Entries first, then every call in the order of services, endpoints and steps."""
+    index = {service.name: number for number, service in enumerate(application.services)}
+    endpoint_index = [
+        {endpoint.name: number for number, endpoint in enumerate(service.endpoints)} for service in application.services
+    ]
+
+    def callee(to: Call | Entry) -> tuple[int, int]:
+        service = index[to.service]
+        return service, endpoint_index[service][to.endpoint] if to.endpoint else 0
+
+    def name(caller: str, to: tuple[int, int]) -> str:
+        service = application.services[to[0]]
+        return f"{caller} -> {service.name}/{service.endpoints[to[1]].name}"
+
+    rows = []
+    weights = sum(entry.weight for entry in application.entries)
+    for entry in application.entries:
+        to = callee(entry)
+        kind = HopKind(entry.protocol, entry.request_bytes, entry.response_bytes, True)
+        rows.append(CallRow(name("client", to), -1, 0, *to, kind, entry.weight / weights))
+    for caller, service in enumerate(application.services):
+        for number, endpoint in enumerate(service.endpoints):
+            for call in endpoint.calls():
+                to = callee(call)
+                kind = HopKind(call.protocol, call.request_bytes, call.response_bytes, False)
+                where = f"{service.name}/{endpoint.name}"
+                rows.append(CallRow(name(where, to), caller, number, *to, kind, call.times * call.probability))
+    return rows
+
+
+def endpoint_bodies(application: Application) -> dict[tuple[int, int], Program]:
+    """Body of each (service, endpoint); calls are numbered as in ``call_rows``."""
+    next_call = len(application.entries)
+    bodies = {}
+    for service_number, service in enumerate(application.services):
+        for endpoint_number, endpoint in enumerate(service.endpoints):
+            bodies[service_number, endpoint_number] = body(service, endpoint, next_call)
+            next_call += len(endpoint.calls())
+    return bodies
+
+
+def _gap(load: Load) -> tuple[int, int]:
+    """Mean gap between requests as (fixed point number, shift): as fine as 64 bits allow."""
+    mean_ns = 1e9 / load.rps
+    shift = max(0, min(20, 33 - int(mean_ns).bit_length()))
+    return max(1, round(mean_ns * (1 << shift))), shift
+
+
+class _Stations:
+    """Numbers the stations and tells each pod which ones it meets."""
+
+    def __init__(self, deployment: Deployment, machine: Machine, scenario: Scenario) -> None:
+        slots = FIRST_PROXY_SLOT + len(deployment.dataplane.proxies)
+        nodes = deployment.nodes
+        self.names = [f"CPU of node {node + 1}" for node in range(nodes)]
+        self.servers = [machine.cores] * nodes
+        self.is_cpu = [True] * nodes
+        self.slice_ns = [round(scenario.cluster.cpu_slice_us * 1000)] * nodes
+        placed = {
+            proxy.placed: [] for proxy in deployment.proxies
+        }  # type: dict[str, list[tuple[int, int, str]]]
+        for proxy, number in zip(deployment.proxies, deployment.proxy_slot, strict=True):
+            placed[proxy.placed].append((FIRST_PROXY_SLOT + number, proxy.workers, proxy.name))
+        on_node = [
+            [(slot, self._pool(f"{name} on node {node + 1}", workers)) for slot, workers, name in placed.get("node", [])]
+            for node in range(nodes)
+        ]
+        self.pod_node: list[int] = []
+        self.pod_service: list[int] = []
+        rows: list[list[int]] = []
+        where = iter(deployment.placement.node_of_pod)
+
+        def pod(service: int, own: list[tuple[int, int]]) -> None:
+            node = next(where)
+            row = [-1] * slots
+            row[CPU_SLOT] = node
+            for slot, station in own + on_node[node]:
+                row[slot] = station
+            rows.append(row)
+            self.pod_node.append(node)
+            self.pod_service.append(service)
+
+        for number, service in enumerate(deployment.application.services):
+            for replica in range(service.replicas):
+                name = f"{service.name}-{replica + 1}"
+                own = [(THREADS_SLOT, self._pool(f"threads of {name}", service.concurrency.threads))]
+                own += [(s, self._pool(f"{p} of {name}", w)) for s, w, p in placed.get("pod", [])]
+                pod(number, own)
+        services = len(deployment.application.services)
+        for group in range(deployment.waypoints):
+            for replica in range(deployment.waypoint_pods):
+                label = f"{group + 1}-{replica + 1}" if deployment.waypoints > 1 else f"{replica + 1}"
+                pod(services + group, [(s, self._pool(f"{p}-{label}", w)) for s, w, p in placed["waypoint"]])
+        self.pod_station: Ints = np.array(rows, np.int64).reshape(len(rows), slots)
+
+    def _pool(self, name: str, tokens: int) -> int:
+        self.names.append(name)
+        self.servers.append(tokens)
+        self.is_cpu.append(False)
+        self.slice_ns.append(0)
+        return len(self.names) - 1
+
+
+def _ints(values: Sequence[int] | np.ndarray) -> Ints:
+    return np.asarray(values, np.int64)

@@ -1,0 +1,69 @@
+"""Instructions before they become rows of integers, and the two-line helpers that write them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from meshsim.costs.book import Cost
+from meshsim.plan.draws import purpose
+from meshsim.plan.plan import Component, Op, Place, Tag, When
+
+
+@dataclass(frozen=True, slots=True)
+class Instruction:
+    """One step of a program. ``skip`` (SPAWN, DETACH): so many instructions belong to the frame that is started."""
+
+    op: Op
+    at: Place = Place.DESTINATION
+    other: Place = Place.DESTINATION
+    when: When = When.ALWAYS
+    slot: int = 0
+    skip: int = 0
+    call: int = -1
+    mean_ns: int = 0
+    law: tuple[str, float] = ("constant", 1.0)
+    tag: Tag | None = None
+    purpose: int = 0
+    probability: float = 1.0
+
+
+Program = list[Instruction]
+
+
+def spend(
+    cost: Cost,
+    component: Component,
+    at: Place,
+    key: str,
+    *,
+    size: int = 0,
+    when: When = When.ALWAYS,
+    other: Place = Place.DESTINATION,
+) -> Program:
+    """What one unit of ``cost`` is on a path: its waiting, then its work, each left out where it is zero.
+
+    ``size`` in bytes is charged by the cost's per-byte terms. ``key`` names the place for the random numbers.
+    """
+    program: Program = []
+    law = (cost.law, cost.cv)
+    common = Instruction(Op.WAIT, at=at, other=other, when=when)
+    wait_ns = round(cost.wait_ns + cost.wait_ns_per_byte * size)
+    if wait_ns > 0:
+        tag = Tag(component, cost.operation, 0.0, cost.standard_error)
+        program.append(replace(common, mean_ns=wait_ns, law=law, tag=tag, purpose=purpose(f"{key} {cost.operation} wait")))
+    cpu_ns = round(cost.cpu_ns + cost.cpu_ns_per_byte * size)
+    if cpu_ns > 0:
+        tag = Tag(component, cost.operation, cost.kernel_share, cost.standard_error)
+        work = replace(common, op=Op.WORK, mean_ns=cpu_ns, law=law, tag=tag, purpose=purpose(f"{key} {cost.operation}"))
+        program.append(work)
+    return program
+
+
+def detached(block: Program) -> Program:
+    """Run ``block`` in a frame of its own that nobody waits for; the main frame goes on behind it at once."""
+    return [Instruction(Op.DETACH, skip=len(block) + 1), *block, Instruction(Op.END)]
+
+
+def branch(block: Program) -> Program:
+    """Run ``block`` as a child frame in the same pod; a later JOIN waits for it."""
+    return [Instruction(Op.SPAWN, skip=len(block) + 1), *block, Instruction(Op.END)]

@@ -1,0 +1,215 @@
+"""Tiny scenarios whose every nanosecond is worked out by hand, compared whole."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from worlds import application, call, compute, costs, plan, service, simulate
+
+from meshsim.plan.plan import Op, Plan
+from meshsim.results.run import RequestRecord, RunResult
+from meshsim.scenario.dataplane import DataPlane
+
+Line = tuple[int, str, str, int, int, int]
+"""(frame, instruction, operation, start, end, running), times in us from the arrival of the request."""
+
+
+def log(result: RunResult, request: int) -> list[Line]:
+    """Everything that took time in one request, in order of its end."""
+    record = next(r for r in result.records if r.request == request)
+    zero = record.spans[0].start_ns
+    lines = [
+        (span.number, Op(int(result.plan.op[pc])).name, operation(result.plan, pc), start - zero, end - zero, running)
+        for span in record.spans
+        for pc, start, end, running in span.segments
+    ]
+    return sorted(((f, op, what, a // 1000, b // 1000, r // 1000) for f, op, what, a, b, r in lines), key=lambda x: (x[4], x[0]))
+
+
+def operation(plan_: Plan, pc: int) -> str:
+    tag = int(plan_.tag[pc])
+    return plan_.tags[tag].operation if tag >= 0 else ""
+
+
+def run(plan_: Plan, requests: int = 100) -> RunResult:
+    return simulate(plan_, requests, warmup=0.0, sample=1_000_000)
+
+
+def constant(mean_us: float) -> dict[str, Any]:
+    return compute(mean_us, "constant")
+
+
+def sidecar(**choices: Any) -> DataPlane:
+    proxy = {"name": "box", "software": "box", "placed": "pod", "ends": ["source", "destination"], "layer": "L7",
+             "workers": 1, "telemetry": False, "terminates_mtls": False, "capture": "explicit", **choices}  # fmt: skip
+    return DataPlane.model_validate(
+        {"schema": "meshsim/dataplane/1", "name": "boxed", "title": "t", "summary": "s", "proxies": [proxy]}
+    )
+
+
+def test_branches_on_one_core_run_one_after_the_other_and_the_join_waits_for_both() -> None:
+    app = application(
+        service("a", [constant(10), {"parallel": [call("b"), call("c")]}, constant(5)]),
+        service("b", [constant(100)]),
+        service("c", [constant(30)]),
+    )
+    result = run(plan(app, rps=1000, arrivals="constant"))
+    assert log(result, 0) == [
+        (0, "WORK", "application.compute", 0, 10, 10),
+        (1, "WORK", "application.compute", 10, 110, 100),
+        (0, "JOIN", "", 10, 140, 0),
+        (2, "WORK", "application.compute", 10, 140, 30),
+        (0, "WORK", "application.compute", 140, 145, 5),
+    ]
+
+
+def test_turns_on_a_core_alternate_when_two_want_it() -> None:
+    app = application(
+        service("a", [{"parallel": [call("b"), call("c")]}]),
+        service("b", [constant(100)]),
+        service("c", [constant(50)]),
+    )
+    result = run(plan(app, rps=1000, arrivals="constant", slice_us=40))
+    # b 0-40, c 40-80, b 80-120, c 120-130 (its last 10), b 130-150 (its last 20)
+    assert [(f, a, b, r) for f, op, _, a, b, r in log(result, 0) if op == "WORK"] == [(2, 0, 130, 50), (1, 0, 150, 100)]
+
+
+def test_a_request_through_two_sidecars_pays_each_operation_where_it_should() -> None:
+    book = costs(
+        kernel__tcp__send={"cpu_ns": 1_000},
+        kernel__tcp__receive={"cpu_ns": 2_000, "wait_ns": 3_000},
+        kernel__wire__cross_node={"wait_ns": 50_000},
+        proxy__box__wakeup={"cpu_ns": 4_000, "wait_ns": 5_000},
+        proxy__box__http1__request={"cpu_ns": 20_000, "cpu_ns_per_byte": 10},
+        proxy__box__http1__response={"cpu_ns": 10_000},
+        proxy__box__telemetry={"cpu_ns": 7_000},
+    )
+    app = application(
+        service("a", [call("b", request_bytes=100, response_bytes=0)]),
+        service("b", [constant(200)]),
+        entries=[{"service": "a", "request_bytes": 0, "response_bytes": 0}],
+    )
+    result = run(plan(app, rps=100, cores=8, nodes=2, dataplane=sidecar(telemetry=True), book=book, arrivals="constant"))
+    at = 50 + 5 + 4 + 20 + 3 + 2  # wire, wake, pass, receive: the request is at a
+    there = at + 1 + (5 + 4 + 21) + 50 + (5 + 4 + 21) + (3 + 2)  # send, a's box, wire, b's box, receive
+    back = there + 200 + 1 + (5 + 4 + 10) + 50 + (5 + 4 + 10) + (3 + 2)
+    names = {0: "a", 1: "b"}
+    calls = [line for line in log(result, 0) if line[0] in names]
+    assert calls[0] == (0, "WAIT", "kernel.wire.cross-node", 0, 50, 0)
+    assert [line for line in calls if line[0] == 1] == [
+        (1, "WORK", "kernel.tcp.send", at, at + 1, 1),
+        (1, "WAIT", "proxy.box.wakeup", at + 1, at + 6, 0),
+        (1, "WORK", "proxy.box.wakeup", at + 6, at + 10, 4),
+        (1, "WORK", "proxy.box.http1.request", at + 10, at + 31, 21),
+        (1, "WAIT", "kernel.wire.cross-node", at + 31, at + 81, 0),
+        (1, "WAIT", "proxy.box.wakeup", at + 81, at + 86, 0),
+        (1, "WORK", "proxy.box.wakeup", at + 86, at + 90, 4),
+        (1, "WORK", "proxy.box.http1.request", at + 90, at + 111, 21),
+        (1, "WAIT", "kernel.tcp.receive", at + 111, at + 114, 0),
+        (1, "WORK", "kernel.tcp.receive", at + 114, at + 116, 2),
+        (1, "WORK", "application.compute", there, there + 200, 200),
+        (1, "WORK", "kernel.tcp.send", there + 200, there + 201, 1),
+        (1, "WAIT", "proxy.box.wakeup", there + 201, there + 206, 0),
+        (1, "WORK", "proxy.box.wakeup", there + 206, there + 210, 4),
+        (1, "WORK", "proxy.box.http1.response", there + 210, there + 220, 10),
+        (1, "WAIT", "kernel.wire.cross-node", there + 220, there + 270, 0),
+        (1, "WAIT", "proxy.box.wakeup", there + 270, there + 275, 0),
+        (1, "WORK", "proxy.box.wakeup", there + 275, there + 279, 4),
+        (1, "WORK", "proxy.box.http1.response", there + 279, there + 289, 10),
+        (1, "WAIT", "kernel.tcp.receive", there + 289, there + 292, 0),
+        (1, "WORK", "kernel.tcp.receive", there + 292, there + 294, 2),
+    ]
+    # a's box still records metrics when the answer to the client comes by: that answer waits for the worker.
+    metrics = 7
+    total = back + 1 + (metrics - 3 - 2 - 1) + 10 + 50
+    assert latencies(result)[0] == total * 1000
+    assert sum(line[5] for line in log(result, 0) if line[2] == "proxy.box.telemetry") == 3 * metrics
+
+
+def latencies(result: RunResult) -> list[int]:
+    def latency(record: RequestRecord) -> int:
+        return record.spans[0].end_ns - record.spans[0].start_ns
+
+    return [latency(record) for record in sorted(result.records, key=lambda r: r.request)]
+
+
+def test_a_blocking_thread_is_held_while_the_upstream_answers() -> None:
+    threads = {"concurrency": {"model": "thread-per-request", "threads": 1}}
+    steps = [constant(10), call("b")]
+    waits = {"wait": {"mean_us": 700, "law": "constant"}}
+    held = application(service("a", steps, **threads), service("b", [waits]))
+    free = application(service("a", steps), service("b", [waits]))
+    arrivals = {"rps": 1390.0, "arrivals": "constant", "cores": 4}
+    # Every 719.4 us another request; the only thread is held for 710 us.
+    assert set(latencies(run(plan(held, **arrivals)))) == {710_000}
+    assert set(latencies(run(plan(free, **arrivals)))) == {710_000}
+    bursts = application(
+        service("front", [{"parallel": [call("a"), call("a")]}]), service("a", steps, **threads), service("b", [waits])
+    )
+    assert set(latencies(run(plan(bursts, 600, arrivals="constant", cores=4)))) == {1_420_000}
+
+
+def test_a_worker_that_is_busy_is_not_woken_again() -> None:
+    book = costs(proxy__box__wakeup={"cpu_ns": 50_000}, proxy__box__http1__request={"cpu_ns": 100_000})
+    app = application(service("front", [{"parallel": [call("a"), call("a")]}]), service("a", []))
+    plan_ = plan(app, 500, cores=8, dataplane=sidecar(ends=["destination"]), book=book, arrivals="constant")
+    lines = [line for line in log(run(plan_), 3) if line[0] in (1, 2)]
+    # Each call has its own connection but a's box has one worker: the second call finds it awake.
+    assert [(f, what, a, b) for f, op, what, a, b, _ in lines if op == "WORK"][:3] == [
+        (1, "proxy.box.wakeup", 150, 200),
+        (1, "proxy.box.http1.request", 200, 300),
+        (2, "proxy.box.http1.request", 300, 400),
+    ]
+    assert ("ACQUIRE", 150, 300) in [(op, a, b) for f, op, _, a, b, _ in lines if f == 2]
+
+
+def test_the_same_seed_gives_the_same_run_and_another_does_not() -> None:
+    app = application(service("a", [compute(100), call("b", probability=0.5)]), service("b", [compute(50)], replicas=3))
+
+    def trace(seed: int) -> list[Any]:
+        result = simulate(plan(app, 2000), 300, seed=seed, sample=1_000_000)
+        return [(r.request, [(s.number, s.segments) for s in r.spans]) for r in result.records]
+
+    runs = [trace(seed=4) for _ in range(3)]
+    assert runs[0] == runs[1] == runs[2]
+    assert trace(seed=5) != runs[0]
+
+
+def test_another_data_plane_sees_the_same_arrivals_branches_and_service_times() -> None:
+    app = application(service("a", [compute(100), call("b", probability=0.5)]), service("b", [compute(50)]))
+    bare = simulate(plan(app, 200, cores=8), 300, sample=1_000_000)
+    boxed = simulate(plan(app, 200, cores=8, dataplane=sidecar(), book=costs()), 300, sample=1_000_000)
+
+    def drawn(result: RunResult) -> list[Any]:
+        return [
+            (r.request, r.spans[0].start_ns, [seg[3] for s in r.spans for seg in s.segments if seg[3]])
+            for r in sorted(result.records, key=lambda r: r.request)
+        ]
+
+    assert drawn(bare) == drawn(boxed)
+
+
+def test_cancelling_keeps_what_was_answered() -> None:
+    from meshsim.engines import reference
+    from meshsim.scenario.scenario import Run
+
+    seen: list[int] = []
+    app = application(service("a", [compute(100)]))
+    result = reference.run(
+        plan(app, 1000),
+        Run(requests=5000, warmup=0.0),
+        on_progress=lambda done, total: seen.append(done),
+        should_stop=lambda: len(seen) >= 3,
+    )
+    assert result.cancelled
+    assert seen == [100, 200, 300]
+    assert result.measured == 300
+    assert result.sent == result.answered + result.in_flight
+
+
+@pytest.mark.parametrize("arrivals", ["poisson", "constant"])
+def test_the_rate_is_the_rate_asked_for(arrivals: str) -> None:
+    app = application(service("a", [compute(1)]))
+    result = simulate(plan(app, 30_000, arrivals=arrivals), 20_000)
+    assert result.measured / (result.window_ns / 1e9) == pytest.approx(30_000, rel=0.02 if arrivals == "poisson" else 1e-4)
