@@ -131,8 +131,9 @@ def proxy_pass(direction: Direction, stop: Stop, protocol: Protocol, size: int, 
         for side in ("in", "out") if proxy.placed == "waypoint" else ("wire",):
             program += spend(costs[f"{book}.tls.message"], "proxy", at, f"{key} {side}", size=size)
     release = Instruction(Op.RELEASE, at=at, slot=stop.slot)
-    if direction == "response" and proxy.telemetry:
+    if direction == "response" and proxy.telemetry and not (protocol == "tcp" and proxy.layer == "L7"):
         # Metrics are recorded when the answer is gone: they delay nobody but the next request on this worker.
+        # An L7 proxy that merely forwards bytes sees no requests to record; it counts connections.
         return program + detached([*spend(costs[f"{book}.telemetry"], "proxy", at, key), release])
     return [*program, release]
 
