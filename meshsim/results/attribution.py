@@ -1,0 +1,164 @@
+"""Where the time of a request went: its critical path, cut into pieces that somebody is to blame for.
+
+The critical path follows the entry's frame. Where that frame waits for its children, the child that ended
+last is what it waited for, so its path takes the place of the waiting. The pieces are integers and add up to
+the end-to-end latency, to the nanosecond.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from meshsim.plan.plan import Component, Op, Plan, Tag
+from meshsim.results.rows import Attribution
+from meshsim.results.run import RequestRecord, Span
+from meshsim.scenario.base import MeshsimError
+
+Phase = Literal["running", "queueing", "waiting"]
+PHASES: tuple[Phase, ...] = ("running", "queueing", "waiting")
+US = 1000.0
+
+
+class AttributionError(AssertionError):
+    """A record contradicts itself: an engine wrote it wrongly. No input can cause this."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Part of a critical path: on a core, in line for a core or a token, or off the CPU (wire, wake-up)."""
+
+    tag: Tag
+    phase: Phase
+    ns: int
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """A segment of a span, or what of it lies in the time asked for."""
+
+    instruction: int
+    start: int
+    end: int
+    running: int
+
+
+def critical_path(record: RequestRecord, plan: Plan) -> list[Piece]:
+    """Pieces in order of time. AttributionError if they do not cover the latency without gap or overlap."""
+    children = _children(record)
+    entry = record.spans[0]
+    now = entry.start_ns
+    pieces: list[Piece] = []
+    # A stack of spans under way, not recursion: call chains may be deeper than Python's stack.
+    stack = [(entry, _since(entry, entry.start_ns))]
+    while stack:
+        span, stretches = stack[-1]
+        stretch = next(stretches, None)
+        if stretch is None:
+            stack.pop()
+            continue
+        if stretch.start != now or not 0 <= stretch.running <= stretch.end - stretch.start:
+            raise AttributionError(
+                f"request {record.request}, span {span.number}: {stretch} does not follow on {now} ns"
+            )
+        if int(plan.op[stretch.instruction]) == Op.JOIN:  # numpy's == is slow with an enum
+            child = children.get((span.number, stretch.end))
+            if child is None:
+                raise AttributionError(
+                    f"request {record.request}, span {span.number}: no child ends with JOIN, {stretch.end} ns"
+                )
+            stack.append((child, _since(child, stretch.start)))
+        else:
+            pieces += _pieces(stretch, plan)
+            now = stretch.end
+    if now != entry.end_ns:
+        raise AttributionError(
+            f"request {record.request}: its path ends at {now} ns, the request itself at {entry.end_ns} ns"
+        )
+    return pieces
+
+
+def attribute(
+    records: Sequence[RequestRecord], plan: Plan, cohort: tuple[float, float] | None = None
+) -> list[Attribution]:
+    """Mean time on the critical path over the records, us, by component and operation, largest first.
+
+    The kernel's share of a piece of work is told apart as component ``kernel`` of the same operation.
+    ``cohort`` (low, high) takes only the records whose latency lies between these two quantiles of the
+    records' latencies: (0.99, 1.0) asks where the slowest hundredth spends its time. Without records there is
+    nothing to tell: [].
+    """
+    chosen = records if cohort is None else _between(records, *cohort)
+    if not chosen:
+        return []
+    totals: dict[tuple[Component, str], dict[Phase, float]] = {}
+
+    def add(component: Component, operation: str, phase: Phase, ns: float) -> None:
+        totals.setdefault((component, operation), dict.fromkeys(PHASES, 0.0))[phase] += ns
+
+    for record in chosen:
+        for piece in critical_path(record, plan):
+            tag = piece.tag
+            in_kernel = tag.kernel_share * piece.ns if piece.phase == "running" else 0.0
+            add(tag.component, tag.operation, piece.phase, piece.ns - in_kernel)
+            if in_kernel:
+                add("kernel", tag.operation, piece.phase, in_kernel)
+    scale = US * len(chosen)
+    largest_first = sorted(totals.items(), key=lambda item: (-sum(item[1].values()), item[0]))
+    return [
+        Attribution(
+            component=component,
+            operation=operation,
+            running_us=spent["running"] / scale,
+            queueing_us=spent["queueing"] / scale,
+            waiting_us=spent["waiting"] / scale,
+        )
+        for (component, operation), spent in largest_first
+    ]
+
+
+def _children(record: RequestRecord) -> dict[tuple[int, int], Span]:
+    """By (parent, end): the child that a JOIN ending then waited for; of several, the first to be started."""
+    children: dict[tuple[int, int], Span] = {}
+    for span in sorted(record.spans, key=lambda span: span.number):
+        if not span.detached:
+            children.setdefault((span.parent, span.end_ns), span)
+    return children
+
+
+def _since(span: Span, start: int) -> Iterator[Stretch]:
+    """What a span did from ``start`` on: a child may have been started before its parent began to wait.
+
+    Of work that was under way at ``start``, the last part is taken to be the running: queueing comes before
+    it.
+    """
+    for instruction, begin, end, running in span.segments:
+        if begin >= start:
+            yield Stretch(instruction, begin, end, running)
+        elif end > start:
+            yield Stretch(instruction, start, end, min(running, end - start))
+
+
+def _pieces(stretch: Stretch, plan: Plan) -> list[Piece]:
+    op, number = int(plan.op[stretch.instruction]), int(plan.tag[stretch.instruction])
+    if op not in (Op.WORK, Op.ACQUIRE, Op.WAIT) or number < 0:
+        raise AttributionError(
+            f"instruction {stretch.instruction} ({Op(op).name}, tag {number}) cannot take time: {stretch}"
+        )
+    tag, length = plan.tags[number], stretch.end - stretch.start
+    if op == Op.WAIT:
+        return [Piece(tag, "waiting", length)]
+    running = stretch.running if op == Op.WORK else 0
+    pieces = [Piece(tag, "queueing", length - running), Piece(tag, "running", running)]
+    return [piece for piece in pieces if piece.ns]
+
+
+def _between(records: Sequence[RequestRecord], low: float, high: float) -> list[RequestRecord]:
+    if not 0.0 <= low < high <= 1.0:
+        raise MeshsimError(f"cohort ({low:g}, {high:g}): two quantiles from 0 to 1, the lower one first")
+    by_latency = sorted(records, key=lambda r: (r.spans[0].end_ns - r.spans[0].start_ns, r.request))
+    # Rounded first: 0.99 x 200 is a little less than 198.
+    first, last = (round(q * len(by_latency), 6) for q in (low, high))
+    return by_latency[math.floor(first) : math.ceil(last)]

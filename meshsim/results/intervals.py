@@ -1,0 +1,174 @@
+"""95 % intervals of means and quantiles from one run.
+
+Latencies of consecutive requests depend on each other: they meet the same queues. So the spread is not read
+from single requests but from batches of consecutive ones, long enough to be nearly independent, by Student's
+t with batches - 1 degrees of freedom (the method of batch means; Law, "Simulation Modeling and Analysis",
+chapter on output data analysis). Batches need not be of one size: the deviations are those of a ratio
+estimator (Cochran, "Sampling Techniques", chapter on ratio estimators), which for equal sizes are the plain
+batch means.
+
+Values go in as nanoseconds and come out as **microseconds**.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from scipy.special import stdtrit
+
+from meshsim.results.histogram import BatchedHistogram, Floats
+from meshsim.results.rows import Estimate
+from meshsim.scenario.base import MeshsimError
+
+CONFIDENCE = 0.95
+Z = 1.959964
+"""Normal quantile of that confidence."""
+BEYOND = 10
+"""Requests that must be expected beyond a quantile before it is estimated at all."""
+PER_BATCH = 2
+"""Requests a batch, on average, below which batches say nothing of the spread."""
+US = 1000.0
+
+
+class RunTooShort(MeshsimError):
+    """Too few requests for what was asked. ``needed_requests`` would do, about, where they are correlated."""
+
+    def __init__(self, what: str, requests: int, needed_requests: int) -> None:
+        super().__init__(f"{what} {needs(needed_requests)}; this run has {requests}")
+        self.needed_requests = needed_requests
+
+
+def needs(requests: int) -> str:
+    """The words for a run that is too short."""
+    return f"needs at least {requests} requests"
+
+
+def mean_interval(histogram: BatchedHistogram) -> Estimate:
+    """Mean and its interval, us. No requests: no value; fewer than two a batch: no interval."""
+    total = histogram.total
+    needed = PER_BATCH * histogram.batches
+    if not total:
+        return Estimate(value=None, note=needs(needed))
+    mean = histogram.mean()
+    if total < needed or histogram.batches < 2:
+        return Estimate(value=mean / US, note=_no_interval(histogram, needed))
+    return _around(mean, _half_width(_mean_deviations(histogram)))
+
+
+def quantile_interval(histogram: BatchedHistogram, p: float) -> Estimate:
+    """Quantile ``p`` (between 0 and 1) of the pooled requests and its interval, us.
+
+    The fraction of a batch at or below the pooled quantile has mean p; its spread over the batches says how
+    far off p the estimate may be, [p - h, p + h], and the quantiles at these two are the interval: no density
+    is estimated, and the interval is skewed where the law is. The half width h is never less than that of
+    independent requests, z sqrt(p (1 - p) / n). Intervals for a quantile from the variance of this indicator
+    process: Heidelberger and Lewis, "Quantile estimation in dependent sequences", Operations Research 32
+    (1984).
+
+    Raises RunTooShort if fewer than 10 requests are expected beyond the quantile (on its thinner side), or if
+    p - h or p + h leaves (0, 1): then the run does not bound the quantile, and the largest value seen would
+    be no bound.
+    """
+    total = histogram.total
+    what = f"the {p:g} quantile"
+    needed = _needed(histogram, p)
+    if total < needed:
+        raise RunTooShort(what, total, needed)
+    value = histogram.quantile(p)
+    below = histogram.at_or_below(value)
+    deviations = _ratio_deviations(below, float(below.sum()), histogram)
+    half = max(_half_width(deviations), Z * math.sqrt(p * (1 - p) / total))
+    tail = min(p, 1 - p)
+    if half >= tail:  # half widths shrink with the root of the run's length
+        raise RunTooShort(what, total, math.ceil(total * (half / tail) ** 2) + 1)
+    return Estimate(
+        value=value / US, low=histogram.quantile(p - half) / US, high=histogram.quantile(p + half) / US
+    )
+
+
+def estimate_quantile(histogram: BatchedHistogram, p: float) -> Estimate:
+    """``quantile_interval``, but a run that is too short gives no value and a note instead of an error."""
+    try:
+        return quantile_interval(histogram, p)
+    except RunTooShort as error:
+        return Estimate(value=None, note=needs(error.needed_requests))
+
+
+def mean_difference(a: BatchedHistogram, b: BatchedHistogram) -> Estimate:
+    """Mean of ``a`` minus mean of ``b``, us, paired: batch k of both must hold the same requests."""
+    _check_pair(a, b)
+    needed = PER_BATCH * a.batches
+    total = min(a.total, b.total)
+    if not total:
+        return Estimate(value=None, note=needs(needed))
+    difference = a.mean() - b.mean()
+    if total < needed:
+        return Estimate(value=difference / US, note=_no_interval(a, needed))
+    return _around(difference, _half_width(_mean_deviations(a) - _mean_deviations(b)))
+
+
+def quantile_difference(a: BatchedHistogram, b: BatchedHistogram, p: float) -> Estimate:
+    """Quantile ``p`` of ``a`` minus that of ``b``, us, paired: batch k of both must hold the same requests.
+
+    What is common to both runs (arrivals, service times, branches) cancels, because both leave out the same
+    batch: a delete-a-group jackknife. Leaving out single requests would fail for quantiles, leaving out large
+    groups does not (Shao and Wu, "A general theory for jackknife variance estimation", Annals of Statistics
+    17, 1989). A run that is too short gives no value and a note.
+
+    The interval is symmetric, the tail of a busy queue is not: of M/M/1 at load 0.7 against 0.56 with 60 000
+    requests it covered the difference of p50 and p90 in 93 %, of p99 in 90 % of 1000 studies.
+    """
+    _check_pair(a, b)
+    needed = _needed(a, p)
+    if min(a.total, b.total) < needed:
+        return Estimate(value=None, note=needs(needed))
+    without = a.quantile_without_each(p) - b.quantile_without_each(p)
+    # Leaving one batch out moves an average by 1 / (batches - 1) of that batch's deviation.
+    deviations = (a.batches - 1) * (without.mean() - without)
+    return _around(a.quantile(p) - b.quantile(p), _half_width(deviations))
+
+
+def _needed(histogram: BatchedHistogram, p: float) -> int:
+    """Requests needed for quantile ``p``."""
+    if not 0.0 < p < 1.0:
+        raise MeshsimError(f"quantile {p:g} was asked for; an interval needs one between 0 and 1")
+    if histogram.batches < 2:
+        raise MeshsimError("this histogram has 1 batch; an interval needs at least 2")
+    # Rounded first: 1 - 0.9 is a little less than 0.1.
+    return max(math.ceil(round(BEYOND / min(p, 1 - p), 6)), PER_BATCH * histogram.batches)
+
+
+def _mean_deviations(histogram: BatchedHistogram) -> Floats:
+    sums = np.array(histogram.sum_ns, np.float64)
+    return _ratio_deviations(sums, float(sum(histogram.sum_ns)), histogram)
+
+
+def _ratio_deviations(sums: Floats, whole: float, histogram: BatchedHistogram) -> Floats:
+    """(batches,) deviations of the batches from the ratio whole / total; they add up to zero."""
+    total = histogram.total
+    deviations: Floats = (sums - whole / total * histogram.counts) / (total / histogram.batches)
+    return deviations
+
+
+def _half_width(deviations: Floats) -> float:
+    """Of the interval for the mean of the batches: t s / sqrt(batches)."""
+    batches = len(deviations)
+    error = math.sqrt(float(deviations @ deviations) / (batches - 1) / batches)
+    return float(stdtrit(batches - 1, (1 + CONFIDENCE) / 2)) * error
+
+
+def _around(value_ns: float, half_ns: float) -> Estimate:
+    return Estimate(value=value_ns / US, low=(value_ns - half_ns) / US, high=(value_ns + half_ns) / US)
+
+
+def _no_interval(histogram: BatchedHistogram, needed: int) -> str:
+    return f"no interval: {needs(needed) if histogram.batches > 1 else 'the values are in one batch'}"
+
+
+def _check_pair(a: BatchedHistogram, b: BatchedHistogram) -> None:
+    if a.batches != b.batches or a.batches < 2:
+        raise MeshsimError(
+            f"paired difference of histograms with {a.batches} and {b.batches} batches; "
+            "both need the same number of batches, at least 2"
+        )
