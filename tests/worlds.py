@@ -16,7 +16,12 @@ from meshsim.scenario.machine import Machine
 from meshsim.scenario.scenario import Run, Scenario
 
 NO_MESH = DataPlane.model_validate(
-    {"schema": "meshsim/dataplane/1", "name": "bare", "title": "Bare", "summary": "Nothing between the services."}
+    {
+        "schema": "meshsim/dataplane/1",
+        "name": "bare",
+        "title": "Bare",
+        "summary": "Nothing between the services.",
+    }
 )
 
 KERNEL = (
@@ -33,7 +38,12 @@ PROXY = (
 def cost(operation: str, **fields: Any) -> Cost:
     """A cost made up for a test."""
     return Cost(
-        operation=operation, unit="test", standard_error=0.3, source="assumed", reference="made up for a test", **fields
+        operation=operation,
+        unit="test",
+        standard_error=0.3,
+        source="assumed",
+        reference="made up for a test",
+        **fields,
     )
 
 

@@ -36,7 +36,9 @@ class Cost(Strict):
     @model_validator(mode="after")
     def _costs_something_or_says_nothing(self) -> Cost:
         if self.source == "assumed" and self.standard_error < 0.3:
-            raise ValueError(f"{self.operation}: an assumed cost claims a standard error of {self.standard_error}; at least 0.3")
+            raise ValueError(
+                f"{self.operation}: an assumed cost claims a standard error of {self.standard_error}; at least 0.3"
+            )
         return self
 
 

@@ -83,7 +83,10 @@ class Recorder:
             self.window_start, self.cpu_at_start = now, self.cpu.copy()
         if number == self.last:
             self.window_end, self.cpu_at_end = now, self.cpu.copy()
-        if self.first <= number <= self.last and draw(child_key(self.root_key, number), SAMPLE) >> 32 < self.sample_below:
+        if (
+            self.first <= number <= self.last
+            and draw(child_key(self.root_key, number), SAMPLE) >> 32 < self.sample_below
+        ):
             self.records[number] = RequestRecord(number, [])
 
     def started(self, frame: Any, now: int) -> None:
@@ -92,7 +95,13 @@ class Recorder:
         if record is not None:
             parent = -1 if frame.parent is None else frame.parent.number
             frame.span = Span(
-                frame.number, parent, frame.call, frame.source, frame.destination, now, detached=frame.detached
+                frame.number,
+                parent,
+                frame.call,
+                frame.source,
+                frame.destination,
+                now,
+                detached=frame.detached,
             )
             record.spans.append(frame.span)
 

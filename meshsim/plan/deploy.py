@@ -65,12 +65,15 @@ def deploy(application: Application, dataplane: DataPlane, machine: Machine, sce
     if waypoint is not None:
         waypoints = len(application.services) if waypoint.waypoint_for == "service" else 1
         groups += [
-            PodRequest(waypoint.name, waypoint.replicas, waypoint.requests.cpu_millicores / 1000, waypoint.requests.memory_mib)
+            PodRequest(
+                waypoint.name,
+                waypoint.replicas,
+                waypoint.requests.cpu_millicores / 1000,
+                waypoint.requests.memory_mib,
+            )
         ] * waypoints
     agents = [agent for agent in dataplane.agents if agent.per == "cluster"]
-    groups += [
-        PodRequest(a.name, a.replicas, a.requests.cpu_millicores / 1000, a.requests.memory_mib) for a in agents
-    ]
+    groups += [PodRequest(a.name, a.replicas, a.requests.cpu_millicores / 1000, a.requests.memory_mib) for a in agents]
     return Deployment(
         application,
         dataplane,

@@ -53,7 +53,9 @@ def call_rates(calls: Sequence[CallLike]) -> tuple[list[float], dict[EndpointId,
     for number, call in enumerate(calls):
         if call.caller < 0:
             rates[number] = call.times
-            visits[call.callee, call.callee_endpoint] = visits.get((call.callee, call.callee_endpoint), 0.0) + call.times
+            visits[call.callee, call.callee_endpoint] = (
+                visits.get((call.callee, call.callee_endpoint), 0.0) + call.times
+            )
     ready = [endpoint for endpoint in {*visits, *outgoing} if not waiting[endpoint]]
     while ready:
         endpoint = ready.pop()
@@ -108,7 +110,9 @@ def expected_load(
     return result
 
 
-def _demand(program: Program, slots: int, times: _Unloaded | None = None) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _demand(
+    program: Program, slots: int, times: _Unloaded | None = None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Time asked of each (place, slot) by one run: always, and only if the two pods are on different nodes."""
     always, if_apart = np.zeros((3, slots)), np.zeros((3, slots))
     held: dict[tuple[Place, int], int] = {}
@@ -135,9 +139,7 @@ class _Unloaded:
     ) -> None:
         self.calls = calls
         self.bodies = bodies
-        self.hop_ns = {
-            kind: sum(i.mean_ns for i in program if i.when == When.ALWAYS) for kind, program in hops.items()
-        }
+        self.hop_ns = {kind: sum(i.mean_ns for i in program if i.when == When.ALWAYS) for kind, program in hops.items()}
         self.body_ns: dict[EndpointId, float] = {}
 
     def of(self, program: Program) -> float:

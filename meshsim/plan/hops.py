@@ -98,7 +98,13 @@ def message(direction: Direction, dataplane: DataPlane, stops: list[Stop], kind:
 
 
 def kernel_path(
-    socket: str, at: Place, direction: Direction, dataplane: DataPlane, stops: list[Stop], size: int, costs: Costs
+    socket: str,
+    at: Place,
+    direction: Direction,
+    dataplane: DataPlane,
+    stops: list[Stop],
+    size: int,
+    costs: Costs,
 ) -> Program:
     """The kernel's part at one end: the application's socket, service routing, policy, redirection to a proxy."""
     operations = [socket]

@@ -96,9 +96,7 @@ class Assembler:
         return number
 
 
-def lower(
-    application: Application, dataplane: DataPlane, machine: Machine, scenario: Scenario, costs: Costs
-) -> Plan:
+def lower(application: Application, dataplane: DataPlane, machine: Machine, scenario: Scenario, costs: Costs) -> Plan:
     """Everything an engine needs to know, as integers. Raises MissingCost, PlacementError or OverloadedError."""
     deployment = deploy(application, dataplane, machine, scenario)
     calls = call_rows(application)
@@ -226,13 +224,14 @@ class _Stations:
         self.servers = [machine.cores] * nodes
         self.is_cpu = [True] * nodes
         self.slice_ns = [round(scenario.cluster.cpu_slice_us * 1000)] * nodes
-        placed = {
-            proxy.placed: [] for proxy in deployment.proxies
-        }  # type: dict[str, list[tuple[int, int, str]]]
+        placed = {proxy.placed: [] for proxy in deployment.proxies}  # type: dict[str, list[tuple[int, int, str]]]
         for proxy, number in zip(deployment.proxies, deployment.proxy_slot, strict=True):
             placed[proxy.placed].append((FIRST_PROXY_SLOT + number, proxy.workers, proxy.name))
         on_node = [
-            [(slot, self._pool(f"{name} on node {node + 1}", workers)) for slot, workers, name in placed.get("node", [])]
+            [
+                (slot, self._pool(f"{name} on node {node + 1}", workers))
+                for slot, workers, name in placed.get("node", [])
+            ]
             for node in range(nodes)
         ]
         self.pod_node: list[int] = []

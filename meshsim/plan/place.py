@@ -136,4 +136,3 @@ def _bin_pack(groups: Sequence[PodRequest], room: _Room, nodes: int) -> list[int
             pods[node] += 1
             chosen.append(node)
     return chosen
-

@@ -50,7 +50,9 @@ def spend(
     wait_ns = round(cost.wait_ns + cost.wait_ns_per_byte * size)
     if wait_ns > 0:
         tag = Tag(component, cost.operation, 0.0, cost.standard_error)
-        program.append(replace(common, mean_ns=wait_ns, law=law, tag=tag, purpose=purpose(f"{key} {cost.operation} wait")))
+        program.append(
+            replace(common, mean_ns=wait_ns, law=law, tag=tag, purpose=purpose(f"{key} {cost.operation} wait"))
+        )
     cpu_ns = round(cost.cpu_ns + cost.cpu_ns_per_byte * size)
     if cpu_ns > 0:
         tag = Tag(component, cost.operation, cost.kernel_share, cost.standard_error)

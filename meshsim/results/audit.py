@@ -55,9 +55,7 @@ def audit(result: RunResult) -> Audit:
     else:
         failed.append(f"WARNING {expected.sentence}")
     if result.cancelled:
-        failed.append(
-            f"Cancelled: this covers only the {result.measured} measured requests answered until then."
-        )
+        failed.append(f"Cancelled: this covers only the {result.measured} measured requests answered until then.")
     return Audit(ok=all(check.holds for check in laws), checks=failed + passed)
 
 
@@ -122,9 +120,7 @@ def _utilisation_law(result: RunResult) -> Check:
         is_cpu & (sums.busy_ns != sums.charged_ns),
         f"Utilisation law: the cores of each of {is_cpu.sum()} CPUs were busy for exactly the work asked of "
         f"them, {sums.busy_ns[is_cpu].sum()} ns in all.",
-        lambda i: (
-            f"Utilisation law: busy for {sums.busy_ns[i]} ns, asked for {sums.charged_ns[i]} ns of work"
-        ),
+        lambda i: f"Utilisation law: busy for {sums.busy_ns[i]} ns, asked for {sums.charged_ns[i]} ns of work",
     )
 
 
@@ -154,9 +150,7 @@ def _attribution(result: RunResult) -> Check:
             broken.append(str(error))
     whole = len(result.records)
     if broken:
-        return Check(
-            False, f"Attribution: wrong for {len(broken)} of {whole} whole requests, first for {broken[0]}."
-        )
+        return Check(False, f"Attribution: wrong for {len(broken)} of {whole} whole requests, first for {broken[0]}.")
     return Check(
         True,
         f"Attribution: the {pieces} pieces of {whole} whole requests add up to their latencies exactly.",
@@ -185,9 +179,7 @@ def _expected_cpu(result: RunResult) -> Check:
     )
 
 
-def _by_station(
-    result: RunResult, broken: NDArray[np.bool_], holds: str, fails: Callable[[int], str]
-) -> Check:
+def _by_station(result: RunResult, broken: NDArray[np.bool_], holds: str, fails: Callable[[int], str]) -> Check:
     """One law at all stations; the first that breaks it is named with its numbers."""
     where = np.flatnonzero(broken)
     if not len(where):

@@ -74,14 +74,10 @@ class BatchedHistogram:
             if not values.size:
                 continue
             if not np.issubdtype(values.dtype, np.integer):
-                raise MeshsimError(
-                    f"batch {batch} holds {values.dtype} values; a histogram counts whole nanoseconds"
-                )
+                raise MeshsimError(f"batch {batch} holds {values.dtype} values; a histogram counts whole nanoseconds")
             values = values.astype(np.int64)
             if int(values.min()) < 0 or int(values.max()) > LARGEST:
-                raise histogram._refusal(
-                    batch, int(values.min()) if int(values.min()) < 0 else int(values.max())
-                )
+                raise histogram._refusal(batch, int(values.min()) if int(values.min()) < 0 else int(values.max()))
             counts = np.bincount(buckets_of(values, sub_bits))
             histogram._grow(len(counts) - 1)
             histogram.cells[batch, : len(counts)] = counts
@@ -160,9 +156,7 @@ class BatchedHistogram:
         below: Floats = self.cells[:, :index].sum(axis=1).astype(np.float64)
         if index < self.cells.shape[1]:
             low, above = bucket_bounds(index, self.sub_bits)
-            below += self.cells[:, index] * (
-                min(1.0, (value - low) / (above - 1 - low)) if above - low > 1 else 1.0
-            )
+            below += self.cells[:, index] * (min(1.0, (value - low) / (above - 1 - low)) if above - low > 1 else 1.0)
         return below
 
     def cdf(self, value: float) -> float:
@@ -175,9 +169,7 @@ class BatchedHistogram:
         cumulated = np.cumsum(column)
         rank = p * self._some(int(cumulated[-1]) if len(cumulated) else 0)
         # The first bucket that is not empty and reaches the rank.
-        index = int(
-            np.searchsorted(cumulated, rank) if rank > 0 else np.searchsorted(cumulated, 0, side="right")
-        )
+        index = int(np.searchsorted(cumulated, rank) if rank > 0 else np.searchsorted(cumulated, 0, side="right"))
         low, above = bucket_bounds(index, self.sub_bits)
         inside = int(column[index])
         return low + (rank - (int(cumulated[index]) - inside)) / inside * (above - 1 - low)
@@ -199,9 +191,7 @@ class BatchedHistogram:
             self._hold(np.pad(self.cells, ((0, 0), (0, missing))))
 
     def __getstate__(self) -> dict[str, Any]:
-        return {
-            name: value for name, value in self.__dict__.items() if name != "_rows"
-        }  # a view cannot be pickled
+        return {name: value for name, value in self.__dict__.items() if name != "_rows"}  # a view cannot be pickled
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -209,9 +199,7 @@ class BatchedHistogram:
 
     def _some(self, total: int) -> int:
         if not total:
-            raise MeshsimError(
-                "the histogram is empty: no request was counted, so there is no mean and no quantile"
-            )
+            raise MeshsimError("the histogram is empty: no request was counted, so there is no mean and no quantile")
         return total
 
     def _refusal(self, batch: int, value: int) -> MeshsimError:

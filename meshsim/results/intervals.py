@@ -82,9 +82,7 @@ def quantile_interval(histogram: BatchedHistogram, p: float) -> Estimate:
     tail = min(p, 1 - p)
     if half >= tail:  # half widths shrink with the root of the run's length
         raise RunTooShort(what, total, math.ceil(total * (half / tail) ** 2) + 1)
-    return Estimate(
-        value=value / US, low=histogram.quantile(p - half) / US, high=histogram.quantile(p + half) / US
-    )
+    return Estimate(value=value / US, low=histogram.quantile(p - half) / US, high=histogram.quantile(p + half) / US)
 
 
 def estimate_quantile(histogram: BatchedHistogram, p: float) -> Estimate:

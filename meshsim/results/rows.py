@@ -130,6 +130,15 @@ class Provenance(Out):
     command: str
 
 
+class Refused(Out):
+    """A data plane that cannot carry this load on this cluster, so that there is no row."""
+
+    dataplane: str
+    services: int
+    rps: float
+    reason: str = Field(description="Which station is overloaded and where it saturates, or what does not fit")
+
+
 class ComparisonReport(Out):
     """``compare --json`` and, with one row, ``run --json``."""
 
@@ -138,6 +147,9 @@ class ComparisonReport(Out):
     rps: float
     rows: list[Row]
     provenance: Provenance
+    refused: list[Refused] = []
+    notes: list[str] = Field(default=[], description="What was assumed or left out on the way")
+    partial: bool = Field(default=False, description="Stopped before every run was done: rows are missing")
 
 
 class Crossover(Out):
@@ -162,3 +174,6 @@ class GrowthReport(Out):
     rows: list[Row]
     crossovers: list[Crossover]
     provenance: Provenance
+    refused: list[Refused] = []
+    notes: list[str] = Field(default=[], description="What was assumed or left out on the way")
+    partial: bool = Field(default=False, description="Stopped before every run was done: rows are missing")

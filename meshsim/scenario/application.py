@@ -24,7 +24,8 @@ class Duration(Strict):
         Field(description="Shape around the mean"),
     ] = "lognormal"
     cv: Annotated[
-        float, Field(gt=0, le=10, description="Standard deviation over mean; lognormal, gamma, hyperexponential")
+        float,
+        Field(gt=0, le=10, description="Standard deviation over mean; lognormal, gamma, hyperexponential"),
     ] = 0.5
 
 

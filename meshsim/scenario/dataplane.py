@@ -30,7 +30,9 @@ class Proxy(Strict):
     ]
     ends: Annotated[
         list[Literal["source", "destination"]],
-        Field(description="At which ends of a call a request meets it; a waypoint stands between and leaves this empty"),
+        Field(
+            description="At which ends of a call a request meets it; a waypoint stands between and leaves this empty"
+        ),
     ] = []
     layer: Annotated[
         Literal["L4", "L7"],
@@ -56,7 +58,9 @@ class Proxy(Strict):
     ] = "mesh"
     requests: Annotated[Resources, Field(description="What Kubernetes reserves for one of them")] = Resources()
     replicas: Annotated[int, Field(ge=1, description="Of one waypoint")] = 2
-    waypoint_for: Annotated[Literal["namespace", "service"], Field(description="What one waypoint serves")] = "namespace"
+    waypoint_for: Annotated[Literal["namespace", "service"], Field(description="What one waypoint serves")] = (
+        "namespace"
+    )
 
     @model_validator(mode="after")
     def _ends_fit_the_place(self) -> Proxy:

@@ -14,14 +14,16 @@ class Cluster(Strict):
 
     machine: Annotated[str, Field(description="Name or path of a node type")] = "gcp-e2-standard-4"
     nodes: Annotated[
-        int | Literal["auto"], Field(description="auto: as few as the reserved CPU, memory and pod limit allow")
+        int | Literal["auto"],
+        Field(description="auto: as few as the reserved CPU, memory and pod limit allow"),
     ] = "auto"
     placement: Annotated[
         Literal["spread", "bin-pack"],
         Field(description="spread: replicas over the emptiest nodes; bin-pack: fill one node after the other"),
     ] = "spread"
     cpu_slice_us: Annotated[
-        float, Field(ge=0, description="Longest time that a thread keeps a core while others wait; 0: until it is done")
+        float,
+        Field(ge=0, description="Longest time that a thread keeps a core while others wait; 0: until it is done"),
     ] = 3000.0
 
     @model_validator(mode="after")
@@ -58,11 +60,14 @@ class Scenario(Strict):
     dataplane: Annotated[str, Field(description="Name or path")] = "no-mesh"
     policy: Annotated[
         Literal["L4", "L7"],
-        Field(description="What the mesh is asked to do: L4 identity and encryption only, or L7 routing and metrics too"),
+        Field(
+            description="What the mesh is asked to do: L4 identity and encryption only, or L7 routing and metrics too"
+        ),
     ] = "L7"
     cluster: Cluster = Cluster()
     load: Load = Load()
     run: Run = Run()
     costs: Annotated[
-        list[str], Field(min_length=1, description="Cost books, by name or path; the first that knows an operation wins")
+        list[str],
+        Field(min_length=1, description="Cost books, by name or path; the first that knows an operation wins"),
     ] = ["published"]

@@ -20,11 +20,21 @@ def log(result: RunResult, request: int) -> list[Line]:
     record = next(r for r in result.records if r.request == request)
     zero = record.spans[0].start_ns
     lines = [
-        (span.number, Op(int(result.plan.op[pc])).name, operation(result.plan, pc), start - zero, end - zero, running)
+        (
+            span.number,
+            Op(int(result.plan.op[pc])).name,
+            operation(result.plan, pc),
+            start - zero,
+            end - zero,
+            running,
+        )
         for span in record.spans
         for pc, start, end, running in span.segments
     ]
-    return sorted(((f, op, what, a // 1000, b // 1000, r // 1000) for f, op, what, a, b, r in lines), key=lambda x: (x[4], x[0]))
+    return sorted(
+        ((f, op, what, a // 1000, b // 1000, r // 1000) for f, op, what, a, b, r in lines),
+        key=lambda x: (x[4], x[0]),
+    )
 
 
 def operation(plan_: Plan, pc: int) -> str:
@@ -72,7 +82,10 @@ def test_turns_on_a_core_alternate_when_two_want_it() -> None:
     )
     result = run(plan(app, rps=1000, arrivals="constant", slice_us=40))
     # b 0-40, c 40-80, b 80-120, c 120-130 (its last 10), b 130-150 (its last 20)
-    assert [(f, a, b, r) for f, op, _, a, b, r in log(result, 0) if op == "WORK"] == [(2, 0, 130, 50), (1, 0, 150, 100)]
+    assert [(f, a, b, r) for f, op, _, a, b, r in log(result, 0) if op == "WORK"] == [
+        (2, 0, 130, 50),
+        (1, 0, 150, 100),
+    ]
 
 
 def test_a_request_through_two_sidecars_pays_each_operation_where_it_should() -> None:
@@ -90,7 +103,9 @@ def test_a_request_through_two_sidecars_pays_each_operation_where_it_should() ->
         service("b", [constant(200)]),
         entries=[{"service": "a", "request_bytes": 0, "response_bytes": 0}],
     )
-    result = run(plan(app, rps=100, cores=8, nodes=2, dataplane=sidecar(telemetry=True), book=book, arrivals="constant"))
+    result = run(
+        plan(app, rps=100, cores=8, nodes=2, dataplane=sidecar(telemetry=True), book=book, arrivals="constant")
+    )
     at = 50 + 5 + 4 + 20 + 3 + 2  # wire, wake, pass, receive: the request is at a
     there = at + 1 + (5 + 4 + 21) + 50 + (5 + 4 + 21) + (3 + 2)  # send, a's box, wire, b's box, receive
     back = there + 200 + 1 + (5 + 4 + 10) + 50 + (5 + 4 + 10) + (3 + 2)
@@ -145,7 +160,9 @@ def test_a_blocking_thread_is_held_while_the_upstream_answers() -> None:
     assert set(latencies(run(plan(held, **arrivals)))) == {710_000}
     assert set(latencies(run(plan(free, **arrivals)))) == {710_000}
     bursts = application(
-        service("front", [{"parallel": [call("a"), call("a")]}]), service("a", steps, **threads), service("b", [waits])
+        service("front", [{"parallel": [call("a"), call("a")]}]),
+        service("a", steps, **threads),
+        service("b", [waits]),
     )
     assert set(latencies(run(plan(bursts, 600, arrivals="constant", cores=4)))) == {1_420_000}
 
@@ -212,4 +229,6 @@ def test_cancelling_keeps_what_was_answered() -> None:
 def test_the_rate_is_the_rate_asked_for(arrivals: str) -> None:
     app = application(service("a", [compute(1)]))
     result = simulate(plan(app, 30_000, arrivals=arrivals), 20_000)
-    assert result.measured / (result.window_ns / 1e9) == pytest.approx(30_000, rel=0.02 if arrivals == "poisson" else 1e-4)
+    assert result.measured / (result.window_ns / 1e9) == pytest.approx(
+        30_000, rel=0.02 if arrivals == "poisson" else 1e-4
+    )

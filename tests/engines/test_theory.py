@@ -14,8 +14,8 @@ import pytest
 from worlds import application, call, compute, plan, service, simulate
 
 from meshsim.results.intervals import mean_interval, quantile_interval
-from meshsim.results.run import RunResult
 from meshsim.results.rows import Estimate
+from meshsim.results.run import RunResult
 
 MEAN_US = 1000.0
 LOADS = (0.3, 0.7, 0.9)

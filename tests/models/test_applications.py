@@ -37,9 +37,7 @@ def cores_used(application: Application, rps: float) -> dict[str, float]:
     """Cores that each service computes on, all replicas together."""
     found = visits(application)
     return {
-        service.name: sum(found[service.name, e.name] * compute_us(e.steps) for e in service.endpoints)
-        * rps
-        / 1e6
+        service.name: sum(found[service.name, e.name] * compute_us(e.steps) for e in service.endpoints) * rps / 1e6
         for service in application.services
     }
 
@@ -70,9 +68,7 @@ class TestApplication:
     def test_is_valid_under_its_file_name_whichever_way_it_is_read(self, path: Path) -> None:
         application = Application.model_validate(read(path))
         assert application.name == path.stem
-        assert application == Application.model_validate(read(path, "rt")), (
-            "anchors must not depend on the reader"
-        )
+        assert application == Application.model_validate(read(path, "rt")), "anchors must not depend on the reader"
 
     def test_says_where_each_thing_came_from_and_what_was_assumed(self, path: Path) -> None:
         sources = load(path.stem).sources
@@ -195,11 +191,7 @@ class TestOnlineBoutique:
 class TestSocialNetwork:
     def test_writing_a_post_fans_out_to_four_and_then_to_three(self) -> None:
         steps = load("social-network").service("compose-post-service").endpoint("compose").steps
-        fans = [
-            {c.service for branch in s.parallel for st in branch if (c := st.call)}
-            for s in steps
-            if s.parallel
-        ]
+        fans = [{c.service for branch in s.parallel for st in branch if (c := st.call)} for s in steps if s.parallel]
         assert fans == [
             {"text-service", "user-service", "media-service", "unique-id-service"},
             {"post-storage-service", "user-timeline-service", "home-timeline-service"},

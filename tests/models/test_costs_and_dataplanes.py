@@ -153,9 +153,7 @@ def test_no_entry_is_certain_unless_it_costs_nothing() -> None:
 def test_derived_entries_show_arithmetic_or_point_to_it() -> None:
     derived = [cost for cost in BOOK.entries if cost.source == "derived"]
     assert derived
-    assert [
-        c.operation for c in derived if not re.search(r"\d", c.reference) and "See" not in c.reference
-    ] == []
+    assert [c.operation for c in derived if not re.search(r"\d", c.reference) and "See" not in c.reference] == []
 
 
 def test_the_paper_of_derivations_has_every_entry_with_its_value() -> None:
@@ -196,15 +194,12 @@ def test_linkerd_uses_the_published_share_of_envoys_cpu() -> None:
 def test_about_half_of_envoys_cpu_is_spent_in_the_kernel() -> None:
     times = {"wakeup": 2, "http1.request": 1, "http1.response": 1, "tls.message": 2, "telemetry": 1}
     kernel = sum(
-        n * cpu_us(f"proxy.envoy.{part}") * PUBLISHED[f"proxy.envoy.{part}"].kernel_share
-        for part, n in times.items()
+        n * cpu_us(f"proxy.envoy.{part}") * PUBLISHED[f"proxy.envoy.{part}"].kernel_share for part, n in times.items()
     )
     assert 0.4 <= kernel / request_us("envoy") <= 0.6
 
 
-def added_by_two_proxies_ms(
-    software: str, *, seed: int = 1, samples: int = 100_000
-) -> tuple[float, float, float]:
+def added_by_two_proxies_ms(software: str, *, seed: int = 1, samples: int = 100_000) -> tuple[float, float, float]:
     """p50, p90 and p99 that two idle proxies add to a request over 0.3 ms of application and wire."""
     rng = np.random.default_rng(seed)
 
@@ -248,8 +243,7 @@ def test_linkerd_adds_the_published_share_of_istios_median() -> None:
 
 def grown_bytes(software: str, services: int, pods: int) -> float:
     return (
-        services * PUBLISHED[f"memory.{software}.cluster"].bytes
-        + pods * PUBLISHED[f"memory.{software}.endpoint"].bytes
+        services * PUBLISHED[f"memory.{software}.cluster"].bytes + pods * PUBLISHED[f"memory.{software}.endpoint"].bytes
     )
 
 
@@ -303,9 +297,7 @@ def passes(dataplane: DataPlane, policy: str) -> int:
 def test_a_call_passes_as_many_proxies_as_the_table_in_the_docs_says(name: str, l4: int, l7: int) -> None:
     dataplane = load(name)
     assert (passes(dataplane, "L4"), passes(dataplane, "L7")) == (l4, l7)
-    row = re.search(
-        rf"^\| `{name}` \|.*\| (\d+) \| (\d+) \| (\d+) \| (\d+) \|$", DOC_DATAPLANES, flags=re.MULTILINE
-    )
+    row = re.search(rf"^\| `{name}` \|.*\| (\d+) \| (\d+) \| (\d+) \| (\d+) \|$", DOC_DATAPLANES, flags=re.MULTILINE)
     assert row is not None, f"docs/dataplanes.md has no row for {name}"
     # Crossings: the applications write and read each message once; a proxy reads it and writes it again.
     assert [int(cell) for cell in row.groups()] == [l4, l7, 4 + 2 * l4, 4 + 2 * l7]
@@ -320,9 +312,7 @@ def test_only_cilium_checks_and_encrypts_in_the_kernel() -> None:
 def test_every_mesh_encrypts_what_leaves_a_node() -> None:
     for path in DATAPLANES:
         dataplane = load(path.stem)
-        by_proxies = {
-            end for p in dataplane.proxies if p.terminates_mtls and not p.only_for for end in p.ends
-        }
+        by_proxies = {end for p in dataplane.proxies if p.terminates_mtls and not p.only_for for end in p.ends}
         encrypted = dataplane.kernel.encryption != "none" or by_proxies == {"source", "destination"}
         assert encrypted == (path.stem != "no-mesh"), path.stem
 

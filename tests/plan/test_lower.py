@@ -25,7 +25,14 @@ def proxy(name: str, **choices: Any) -> dict[str, Any]:
 
 def dataplane(*proxies: dict[str, Any], **fields: Any) -> DataPlane:
     return DataPlane.model_validate(
-        {"schema": "meshsim/dataplane/1", "name": "p", "title": "t", "summary": "s", "proxies": list(proxies), **fields}
+        {
+            "schema": "meshsim/dataplane/1",
+            "name": "p",
+            "title": "t",
+            "summary": "s",
+            "proxies": list(proxies),
+            **fields,
+        }
     )
 
 
@@ -54,7 +61,7 @@ def test_the_path_of_a_request(plane: list[Any], policy: str, protocol: Any, out
 
 
 def operations(plane: DataPlane, **kind: Any) -> list[str]:
-    book = costs(**dict.fromkeys(ALL, {"cpu_ns": 1.0}))
+    book = costs(**{name: {"cpu_ns": 1.0} for name in ALL})
     program = hop(plane, "L7", HopKind(**{"protocol": "http1", "request_bytes": 10, "response_bytes": 10,
                                           "from_outside": False, **kind}), book)  # fmt: skip
     return [f"{i.tag.operation.split('.', 1)[1]}@{Place(i.at).name[0]}" for i in program if i.op == Op.WORK and i.tag]
@@ -82,7 +89,7 @@ def test_a_sidecar_hop_is_send_two_passes_receive_and_back_with_metrics_at_the_e
 
 def test_an_ebpf_hop_without_proxies_is_kernel_work_only() -> None:
     plane = dataplane(kernel={"service_routing": "ebpf", "policy": True, "encryption": "wireguard"})
-    one_way = lambda a, b: [f"tcp.send@{a}", f"ebpf.service.message@{a}", f"ebpf.policy.message@{a}", f"wireguard.message@{a}",  # noqa: E731, E501
+    one_way = lambda a, b: [f"tcp.send@{a}", f"ebpf.service.message@{a}", f"ebpf.policy.message@{a}", f"wireguard.message@{a}",  # noqa: E731
                             f"wireguard.message@{b}", f"tcp.receive@{b}", f"ebpf.policy.message@{b}"]  # fmt: skip
     assert operations(plane) == one_way("S", "D") + one_way("D", "S")
 
@@ -97,12 +104,20 @@ def test_a_waypoint_decrypts_and_encrypts_again() -> None:
 
 def test_a_missing_cost_names_the_operation_and_the_books_searched() -> None:
     with pytest.raises(MissingCost, match=r"no cost for operation 'proxy.envoy.wakeup' in the books searched \(test\)"):
-        plan(application(service("a", [])), 10, dataplane=dataplane(proxy("x", placed="pod", ends=["destination"]) | {"software": "envoy"}))
+        plan(
+            application(service("a", [])),
+            10,
+            dataplane=dataplane(proxy("x", placed="pod", ends=["destination"]) | {"software": "envoy"}),
+        )
 
 
 def test_expected_load_is_what_the_engine_measures() -> None:
     app = application(
-        service("a", [compute(100), call("b", probability=0.5, times=3), {"parallel": [call("c"), call("d")]}], replicas=2),
+        service(
+            "a",
+            [compute(100), call("b", probability=0.5, times=3), {"parallel": [call("c"), call("d")]}],
+            replicas=2,
+        ),
         service("b", [compute(200)], replicas=3),
         service("c", [compute(50), call("d")]),
         service("d", [compute(80)]),
@@ -127,7 +142,10 @@ def test_expected_load_is_what_the_engine_measures() -> None:
 
 def test_overload_names_the_station_and_the_rate_at_which_it_saturates() -> None:
     app = application(service("a", [compute(1000)]))
-    with pytest.raises(OverloadedError, match=r"overloaded: CPU of node 1 .* 125% .* 1250 requests a second; it saturates at about 1000"):
+    with pytest.raises(
+        OverloadedError,
+        match=r"overloaded: CPU of node 1 .* 125% .* 1250 requests a second; it saturates at about 1000",
+    ):
         plan(app, 1250)
 
 
@@ -147,7 +165,9 @@ def test_a_time_too_long_to_draw_is_refused() -> None:
 
 
 def bill(plane: DataPlane, services: int, **book: Any) -> Any:
-    app = application(*(service(f"s{n}", [call(f"s{n + 1}")] if n + 1 < services else [], replicas=2) for n in range(services)))
+    app = application(
+        *(service(f"s{n}", [call(f"s{n + 1}")] if n + 1 < services else [], replicas=2) for n in range(services))
+    )
     scenario = Scenario.model_validate({"application": "w", "cluster": {"machine": "box", "nodes": 4}})
     return static_bill(app, plane, machine(16), scenario, costs(**book))
 

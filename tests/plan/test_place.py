@@ -42,7 +42,12 @@ def test_auto_takes_as_few_nodes_as_cores_memory_and_pod_limit_allow(placement: 
 
 
 def test_daemons_take_their_share_of_every_node_first() -> None:
-    agent = {"name": "agent", "per": "node", "software": "x", "requests": {"cpu_millicores": 1000, "memory_mib": 1}}
+    agent = {
+        "name": "agent",
+        "per": "node",
+        "software": "x",
+        "requests": {"cpu_millicores": 1000, "memory_mib": 1},
+    }
     plane = DataPlane.model_validate({**NO_MESH.model_dump(by_alias=True), "agents": [agent]})
     assert place([pods(9, 1.0)], machine(4), plane, cluster()).nodes == 3
     assert place([pods(10, 1.0)], machine(4), plane, cluster()).nodes == 4

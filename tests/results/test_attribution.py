@@ -16,10 +16,7 @@ PLAN = small.plan()
 
 
 def path(*spans):
-    return [
-        (p.tag.operation.split(".")[-1], p.phase, p.ns)
-        for p in critical_path(RequestRecord(0, list(spans)), PLAN)
-    ]
+    return [(p.tag.operation.split(".")[-1], p.phase, p.ns) for p in critical_path(RequestRecord(0, list(spans)), PLAN)]
 
 
 def test_work_is_queueing_and_then_running():

@@ -148,14 +148,10 @@ def test_equal_latencies_give_an_interval_inside_their_bucket():
     assert quantile_difference(constant, constant, 0.9) == Estimate(value=0, low=0, high=0)
 
 
-@pytest.mark.parametrize(
-    ("p", "needed"), [(0.5, 40), (0.9, 100), (0.99, 1000), (0.999, 10_000), (0.01, 1000)]
-)
+@pytest.mark.parametrize(("p", "needed"), [(0.5, 40), (0.9, 100), (0.99, 1000), (0.999, 10_000), (0.01, 1000)])
 def test_a_run_too_short_for_a_quantile_is_refused_with_the_length_that_it_takes(p, needed):
     values = np.random.default_rng(3).integers(10**6, 2 * 10**6, needed)
-    enough, short = (
-        BatchedHistogram.from_values(np.array_split(values[:n], 20)) for n in (needed, needed - 1)
-    )
+    enough, short = (BatchedHistogram.from_values(np.array_split(values[:n], 20)) for n in (needed, needed - 1))
     assert estimate_quantile(enough, p).low is not None
     message = f"{p:g} quantile needs at least {needed} requests; this run has {needed - 1}"
     with pytest.raises(RunTooShort, match=message) as caught:

@@ -24,8 +24,7 @@ def application(services: dict[str, list[Any]], entries: list[dict[str, Any]] | 
             "name": "tiny",
             "entries": entries or [{"service": next(iter(services))}],
             "services": [
-                {"name": name, "endpoints": [{"name": "get", "steps": steps}]}
-                for name, steps in services.items()
+                {"name": name, "endpoints": [{"name": "get", "steps": steps}]} for name, steps in services.items()
             ],
         }
     )
@@ -108,18 +107,14 @@ def applications(draw: st.DrawFn) -> Application:
                     times=draw(st.integers(1, 3)),
                     request_bytes=draw(st.integers(0, 4096)),
                 )
-                steps.append(
-                    draw(st.sampled_from([one, {"parallel": [one, [{"compute": {"mean_us": 5}}, one]]}]))
-                )
+                steps.append(draw(st.sampled_from([one, {"parallel": [one, [{"compute": {"mean_us": 5}}, one]]}])))
             endpoints.append({"name": endpoint, "steps": steps})
         below += [(name, e["name"]) for e in endpoints]
         services.insert(0, {"name": name, "endpoints": endpoints, "replicas": draw(st.integers(1, 4))})
     entered = draw(st.lists(st.sampled_from(names), min_size=1, max_size=3))
     entries = [{"service": name, "weight": draw(st.floats(0.1, 10))} for name in entered]
     schema = "meshsim/application/1"
-    return Application.model_validate(
-        {"schema": schema, "name": "any", "entries": entries, "services": services}
-    )
+    return Application.model_validate({"schema": schema, "name": "any", "entries": entries, "services": services})
 
 
 def test_visits_are_what_one_counts_by_hand() -> None:
@@ -164,18 +159,14 @@ def test_growing_keeps_what_a_request_sees(base: Application, more: int) -> None
         same = original.model_dump(exclude={"name", "endpoints"})
         assert service.model_dump(exclude={"name", "endpoints"}) == same
     for number, entry in enumerate(base.entries):
-        parts = [
-            e for e in grown.entries if (role(e.service, base), e.endpoint) == (entry.service, entry.endpoint)
-        ]
+        parts = [e for e in grown.entries if (role(e.service, base), e.endpoint) == (entry.service, entry.endpoint)]
         whole = sum(e.weight for e in base.entries if e.service == entry.service)
         assert sum(part.weight for part in parts) == pytest.approx(whole), number
 
 
 @settings(max_examples=60, deadline=None)
 @given(applications(), st.data())
-def test_shrinking_drops_the_least_visited_and_leaves_the_rest_alone(
-    base: Application, data: st.DataObject
-) -> None:
+def test_shrinking_drops_the_least_visited_and_leaves_the_rest_alone(base: Application, data: st.DataObject) -> None:
     least = len({entry.service for entry in base.entries})
     wanted = data.draw(st.integers(least, len(base.services)))
     shrunk = scale(base, wanted)
@@ -258,9 +249,7 @@ def test_shrinking_copes_with_services_that_call_each_other() -> None:
 @pytest.mark.parametrize("services", [0, -3, 1])
 def test_fewer_services_than_entries_are_refused(services: int) -> None:
     app = application({"web": [], "api": []}, entries=[{"service": "web"}, {"service": "api"}])
-    with pytest.raises(
-        MeshsimError, match=rf"services: {services} received; tiny needs at least 2: .* web, api"
-    ):
+    with pytest.raises(MeshsimError, match=rf"services: {services} received; tiny needs at least 2: .* web, api"):
         scale(app, services)
 
 

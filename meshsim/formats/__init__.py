@@ -1,0 +1,1 @@
+"""Other people's files, and the files that we hand out."""
