@@ -14,7 +14,7 @@ from meshsim.results.run import RequestRecord, RunResult, Span, StationSums
 from meshsim.scenario.scenario import Run
 
 BATCHES = 20
-"""Batches of consecutive requests, for intervals: enough degrees of freedom, each long enough to be nearly independent."""
+"""Batches of consecutive requests, for intervals: enough degrees of freedom, each long enough to stand alone."""
 CALL_SUB_BITS = 5
 """Calls are kept coarser (3 %) than end-to-end latency: there may be many thousands of them."""
 PROGRESS_EVERY = 100

@@ -52,8 +52,8 @@ class Frame:
     """One running program: a call from its caller's send to its caller's receive, a branch, or detached work."""
 
     __slots__ = (
-        "asked", "back", "call", "children", "destination", "detached", "held_since", "joining", "key", "left", "number",
-        "order", "parent", "pc", "request", "since", "source", "span", "started", "via", "woken",
+        "asked", "back", "call", "children", "destination", "detached", "held_since", "joining", "key", "left",
+        "number", "order", "parent", "pc", "request", "since", "source", "span", "started", "via", "woken",
     )  # fmt: skip
 
     def __init__(self, request: Request, parent: Frame | None, pc: int, key: int) -> None:

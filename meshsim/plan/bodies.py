@@ -17,8 +17,9 @@ THREADS = Tag("application", "application.threads")
 def body(service: Service, endpoint: Endpoint, first_call: int) -> Program:
     """Program of an endpoint, from the first byte read to the last byte written.
 
-    ``first_call`` is the row of its first call; the others follow in the order of ``Endpoint.calls``. A thread-per-request container holds a thread throughout; an async
-    one holds a thread (an event loop) only while it computes.
+    ``first_call`` is the row of its first call; the others follow in the order of ``Endpoint.calls``.
+    A thread-per-request container holds a thread throughout; an async one holds a thread (an event loop) only while
+    it computes.
     """
     blocking = service.concurrency.model == "thread-per-request"
     writer = _Writer(f"{service.name}/{endpoint.name}", blocking, first_call)

@@ -81,7 +81,7 @@ class Difference(Out):
 
 
 class Attribution(Out):
-    """Where the latency of one operation is spent, mean over the sampled requests, microseconds on the critical path."""
+    """Where the latency goes: mean microseconds on the critical path, over the sampled requests."""
 
     component: Literal["application", "proxy", "kernel", "network", "agent"]
     operation: str

@@ -275,7 +275,8 @@ def _rule(model: type[BaseModel], document: Document, place: Path_, problem: dic
         "int_from_float": "must be a whole number", "float_type": "must be a number",
         "float_parsing": "must be a number", "string_type": "must be text", "bool_type": "must be true or false",
         "bool_parsing": "must be true or false", "list_type": "must be a list", "dict_type": "must be a mapping",
-        "model_type": "must be a mapping of names to values", "model_attributes_type": "must be a mapping of names to values",
+        "model_type": "must be a mapping of names to values",
+        "model_attributes_type": "must be a mapping of names to values",
         "finite_number": "must be finite",
     }  # fmt: skip
     if kind in plain:

@@ -176,7 +176,8 @@ def test_shrinking_drops_the_least_visited_and_leaves_the_rest_alone(base: Appli
     assert shrunk.entries == base.entries
     before = visits(base)
     for endpoint, mean in visits(shrunk).items():
-        assert mean == pytest.approx(before[endpoint])
+        # Equal, unless a service that called it was dropped: an entry service stays even so.
+        assert mean <= before[endpoint] * (1 + 1e-9)
 
 
 def test_the_copies_of_a_service_are_numbered_from_two() -> None:
