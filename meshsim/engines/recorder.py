@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
+from meshsim.engines.station import Station
 from meshsim.plan.draws import SAMPLE, child_key, draw
-from meshsim.plan.plan import Plan
+from meshsim.plan.plan import Ints, Plan
 from meshsim.results.histogram import BatchedHistogram
 from meshsim.results.run import RequestRecord, RunResult, Span, StationSums
 from meshsim.scenario.scenario import Run
@@ -18,14 +19,6 @@ BATCHES = 20
 CALL_SUB_BITS = 5
 """Calls are kept coarser (3 %) than end-to-end latency: there may be many thousands of them."""
 PROGRESS_EVERY = 100
-
-
-class StationState(Protocol):
-    """What is read of a station."""
-
-    number: int
-    servers: int
-    free: int
 
 
 class Recorder:
@@ -61,19 +54,6 @@ class Recorder:
         self.instruction_tag: list[int] = plan.tag.tolist()
         self.pod_row: list[int] = plan.pod_service.tolist()
 
-        stations = len(plan.station_names)
-        self.seen_at = [0] * stations  # when the integrals below were last brought up to date
-        self.present = [0] * stations
-        self.present_ns = [0] * stations
-        self.busy_ns = [0] * stations
-        self.arrivals = [0] * stations
-        self.completions = [0] * stations
-        self.sojourn_ns = [0] * stations
-        self.entry_times = [0] * stations  # sum over those present
-        self.turns_ns = [0] * stations
-        self.turns = [0] * stations
-        self.turn_ends = [0] * stations  # sum over the turns under way
-
     # Requests and frames ----------------------------------------------------------------------------------------
 
     def arrived(self, number: int, now: int) -> None:
@@ -98,17 +78,31 @@ class Recorder:
                 frame.number,
                 parent,
                 frame.call,
-                frame.source,
-                frame.destination,
+                *frame.pods[:2],
                 now,
                 detached=frame.detached,
             )
             record.spans.append(frame.span)
 
-    def segment(self, frame: Any, now: int, running: int) -> None:
-        """The instruction that a frame waited for is done, after some time."""
+    def segment(self, frame: Any, now: int) -> None:
+        """The instruction that a frame waited for is done, after some time off the CPU."""
         if frame.span is not None and now > frame.since:
-            frame.span.segments.append((frame.pc, frame.since, now, running))
+            frame.span.segments.append((frame.pc, frame.since, now, 0))
+
+    def worked(self, frame: Any, pod: int, now: int) -> None:
+        """A visit to a core is over: charge its parts to the pod whose traffic it was.
+
+        In a sampled request the time in line is written down with the first part; the parts follow each other.
+        """
+        row = self.pod_row[pod] * self.tags
+        for number, ns in frame.parts:
+            self.cpu[row + self.instruction_tag[number]] += ns
+        if frame.span is not None:
+            start, end = frame.since, now - frame.asked
+            for number, ns in frame.parts:
+                end += ns
+                frame.span.segments.append((number, start, end, ns))
+                start = end
 
     def ended(self, frame: Any, now: int) -> None:
         """A frame is over."""
@@ -134,55 +128,12 @@ class Recorder:
             if self.should_stop is not None and not self.finished and self.should_stop():
                 self.finished = self.cancelled = True
 
-    def worked(self, frame: Any, pod: int, now: int) -> None:
-        """A piece of work is done: charge it to the pod whose traffic it was."""
-        self.cpu[self.pod_row[pod] * self.tags + self.instruction_tag[frame.pc]] += frame.asked
-
-    # Stations ---------------------------------------------------------------------------------------------------
-
-    def _bring_up_to_date(self, station: StationState, now: int) -> int:
-        number = station.number
-        passed = now - self.seen_at[number]
-        if passed:
-            self.present_ns[number] += self.present[number] * passed
-            self.busy_ns[number] += (station.servers - station.free) * passed
-            self.seen_at[number] = now
-        return number
-
-    def entered(self, station: StationState, now: int) -> None:
-        """One more at the station, waiting or served. Called before ``free`` changes."""
-        number = self._bring_up_to_date(station, now)
-        self.present[number] += 1
-        self.arrivals[number] += 1
-        self.entry_times[number] += now
-
-    def left(self, station: StationState, since: int, now: int) -> None:
-        """One less, who had entered at ``since``. Called before ``free`` changes."""
-        number = self._bring_up_to_date(station, now)
-        self.present[number] -= 1
-        self.completions[number] += 1
-        self.entry_times[number] -= since
-        self.sojourn_ns[number] += now - since
-
-    def turn_begins(self, station: StationState, turn_ns: int, now: int) -> None:
-        """A core is given away for ``turn_ns``."""
-        number = station.number
-        self.turns[number] += 1
-        self.turns_ns[number] += turn_ns
-        self.turn_ends[number] += now + turn_ns
-
-    def turn_ends_now(self, station: StationState, now: int) -> None:
-        """The turn is over."""
-        self.turns[station.number] -= 1
-        self.turn_ends[station.number] -= now
-
     # The end ----------------------------------------------------------------------------------------------------
 
-    def result(self, now: int, stations: Sequence[StationState]) -> RunResult:
+    def result(self, now: int, stations: Sequence[Station]) -> RunResult:
         """Close the integrals at ``now`` and hand everything over."""
         for station in stations:
-            self._bring_up_to_date(station, now)
-        n = range(len(stations))
+            station.up_to(now)
         if self.window_end < 0:  # cancelled before the last measured request came
             self.window_end, self.cpu_at_end = now, self.cpu
         if self.window_start < 0:
@@ -196,18 +147,14 @@ class Recorder:
             entry_latency=self.entry_latency,
             call_latency=self.call_latency,
             window_ns=self.window_end - self.window_start,
-            cpu_ns=(np.array(self.cpu_at_end, np.int64) - np.array(self.cpu_at_start, np.int64)).reshape(-1, self.tags),
+            cpu_ns=(_ints(self.cpu_at_end) - _ints(self.cpu_at_start)).reshape(-1, self.tags),
             stations=StationSums(
-                arrivals=np.array(self.arrivals, np.int64),
-                completions=np.array(self.completions, np.int64),
-                busy_ns=np.array(self.busy_ns, np.int64),
-                present_ns=np.array(self.present_ns, np.int64),
-                sojourn_ns=np.array(
-                    [self.sojourn_ns[i] + self.present[i] * now - self.entry_times[i] for i in n], np.int64
-                ),
-                charged_ns=np.array(
-                    [self.turns_ns[i] - (self.turn_ends[i] - self.turns[i] * now) for i in n], np.int64
-                ),
+                arrivals=_ints([station.arrivals for station in stations]),
+                completions=_ints([station.completions for station in stations]),
+                busy_ns=_ints([station.busy_ns for station in stations]),
+                present_ns=_ints([station.present_ns for station in stations]),
+                sojourn_ns=_ints([station.sojourn_until(now) for station in stations]),
+                charged_ns=_ints([station.charged_until(now) for station in stations]),
             ),
             sent=self.sent,
             answered=self.answered_all,
@@ -219,3 +166,7 @@ class Recorder:
             records=complete,
             cancelled=self.cancelled,
         )
+
+
+def _ints(values: list[int]) -> Ints:
+    return np.array(values, np.int64)

@@ -19,6 +19,7 @@ from typing import Any
 import simpy
 
 from meshsim.engines.recorder import Recorder
+from meshsim.engines.station import Station
 from meshsim.plan.draws import ARRIVAL_GAP, ENTRY, REPLICA, WAYPOINT, child_key, draw
 from meshsim.plan.laws import draw_ns
 from meshsim.plan.plan import CPU_SLOT, OUTSIDE, Op, Place, Plan, When
@@ -26,9 +27,9 @@ from meshsim.results.run import RunResult
 from meshsim.scenario.scenario import Run
 
 # Plain integers: the loop below compares them a million times a second.
-WORK, WAIT, ACQUIRE, RELEASE, START, SPAWN, JOIN, DETACH, BODY, RETURN, END = (int(op) for op in Op)
+WORK, WAIT, ACQUIRE, RELEASE, START, SPAWN, JOIN, DETACH, BODY, RETURN, END, MORE = (int(op) for op in Op)
 ALWAYS, SAME_NODE, OTHER_NODE, WOKEN = (int(when) for when in When)
-SOURCE, DESTINATION, VIA = (int(place) for place in Place)
+DESTINATION = int(Place.DESTINATION)
 
 ARRIVAL, FRAME = 0, 1
 """Kinds of timed events, in the order in which they happen at one instant."""
@@ -40,7 +41,7 @@ class Timed(simpy.Event):
     def __init__(
         self, env: simpy.Environment, delay: int, order: int, callback: Callable[[Any], None], about: Any
     ) -> None:
-        super().__init__(env)
+        self.env = env
         self.callbacks = [callback]
         self.about = about
         self._ok = True
@@ -52,8 +53,8 @@ class Frame:
     """One running program: a call from its caller's send to its caller's receive, a branch, or detached work."""
 
     __slots__ = (
-        "asked", "back", "call", "children", "destination", "detached", "held_since", "joining", "key", "left",
-        "number", "order", "parent", "pc", "request", "since", "source", "span", "started", "via", "woken",
+        "after", "asked", "back", "call", "children", "detached", "held_since", "joining", "key", "left", "number",
+        "order", "parent", "parts", "pc", "pods", "request", "since", "span", "started", "woken",
     )  # fmt: skip
 
     def __init__(self, request: Request, parent: Frame | None, pc: int, key: int) -> None:
@@ -66,11 +67,13 @@ class Frame:
         self.order = FRAME << 62 | request.number << 20 | self.number
         self.call = -1
         self.back = -1  # where BODY returns to
-        self.source = self.destination = self.via = OUTSIDE
+        self.pods = (OUTSIDE, OUTSIDE, OUTSIDE)  # by Place: source, destination, waypoint
         self.children = 0
         self.joining = self.detached = self.woken = False
-        self.left = 0  # work still to be done
-        self.asked = 0  # work asked for
+        self.parts: list[tuple[int, int]] = []  # (instruction, ns) of a visit to a core
+        self.asked = 0  # ns of all parts
+        self.left = 0  # of them still to be done
+        self.after = 0  # the instruction behind the last part
         self.since = 0  # when the current instruction began
         self.held_since = 0  # when it asked for the token that it holds
         self.started = 0
@@ -85,19 +88,6 @@ class Request:
     def __init__(self, number: int) -> None:
         self.number = number
         self.frames = 0
-
-
-class Station:
-    """Where frames wait in line: the cores of a node, or the tokens of a pool."""
-
-    __slots__ = ("free", "line", "number", "servers", "slice_ns")
-
-    def __init__(self, number: int, servers: int, slice_ns: int) -> None:
-        self.number = number
-        self.servers = servers
-        self.free = servers
-        self.slice_ns = slice_ns
-        self.line: deque[Frame] = deque()
 
 
 def run(
@@ -131,12 +121,8 @@ class _Simulation:
         self.ready: deque[Frame] = deque()
         self.recorder = Recorder(plan, settings, on_progress, should_stop)
         # Plain lists: indexing a numpy array costs more than the rest of an instruction.
-        self.stations = [
-            Station(number, servers, slice_ns)
-            for number, (servers, slice_ns) in enumerate(
-                zip(plan.station_servers.tolist(), plan.station_slice_ns.tolist(), strict=True)
-            )
-        ]
+        servers, slices = plan.station_servers.tolist(), plan.station_slice_ns.tolist()
+        self.stations = [Station(*each) for each in zip(servers, slices, strict=True)]
         columns = (plan.op, plan.at, plan.other, plan.when, plan.slot, plan.target, plan.mean_ns, plan.law)
         self.program = list(zip(*(c.tolist() for c in (*columns, plan.purpose, plan.amount)), strict=True))
         self.laws: list[list[int]] = plan.laws.tolist()
@@ -186,19 +172,17 @@ class _Simulation:
         frame.call = call
         service = self.call_service[call]
         first, count = self.service_pods[service]
-        frame.destination = first + ((draw(key, REPLICA) >> 32) * count >> 32)
+        destination = first + ((draw(key, REPLICA) >> 32) * count >> 32)
         first, count = self.service_vias[service]
-        if first >= 0:
-            frame.via = first + ((draw(key, WAYPOINT) >> 32) * count >> 32)
-        if parent is not None:
-            frame.source = parent.destination
+        via = first + ((draw(key, WAYPOINT) >> 32) * count >> 32) if first >= 0 else OUTSIDE
+        frame.pods = (OUTSIDE if parent is None else parent.pods[DESTINATION], destination, via)
         self.start(frame)
 
     def start_beside(self, parent: Frame, pc: int, detached: bool) -> None:
         """A frame in the same pods: a branch that the parent will join, or detached work."""
         frame = Frame(parent.request, parent, pc, parent.key)
         frame.held_since = parent.held_since  # detached work gives back the token of its parent
-        frame.source, frame.destination, frame.via = parent.source, parent.destination, parent.via
+        frame.pods = parent.pods
         frame.detached = detached
         self.start(frame)
 
@@ -220,15 +204,15 @@ class _Simulation:
         self.now = int(self.env.now)
         frame: Frame = event.about
         if self.program[frame.pc][0] == WAIT:
-            self.complete(frame, running=0)
+            self.complete(frame)
             self.ready.append(frame)
         else:
             self.end_turn(frame)
         self.go_on()
 
-    def complete(self, frame: Frame, running: int) -> None:
-        """The instruction that made the frame wait is done."""
-        self.recorder.segment(frame, self.now, running)
+    def complete(self, frame: Frame) -> None:
+        """The instruction that made the frame wait off the CPU is done."""
+        self.recorder.segment(frame, self.now)
         frame.pc += 1
 
     def step(self, frame: Frame) -> None:
@@ -238,9 +222,9 @@ class _Simulation:
             op, at, other, when, slot, target, mean_ns, law, purpose, amount = program[frame.pc]
             if when != ALWAYS and not self.holds(when, frame, at, other):
                 frame.pc += 1
-            elif op == WORK:
+            elif op in (WORK, MORE):  # MORE alone: the WORK that it would have added to was skipped
                 frame.since = now
-                frame.asked = frame.left = self.time(frame, mean_ns, law, purpose)
+                self.gather_work(frame)
                 self.ask_for_core(frame, self.station(frame, at, CPU_SLOT))
                 return
             elif op == WAIT:
@@ -285,7 +269,7 @@ class _Simulation:
             parent.children -= 1
             if parent.joining and not parent.children:
                 parent.joining = False
-                self.complete(parent, running=0)
+                self.complete(parent)
                 self.ready.append(parent)
 
     def holds(self, when: int, frame: Frame, at: int, other: int) -> bool:
@@ -293,26 +277,37 @@ class _Simulation:
             return frame.woken
         return (self.node(frame, at) == self.node(frame, other)) == (when == SAME_NODE)
 
-    def pod(self, frame: Frame, place: int) -> int:
-        if place == SOURCE:
-            return frame.source
-        return frame.destination if place == DESTINATION else frame.via
-
     def node(self, frame: Frame, place: int) -> int:
         """The client outside is on a node of its own, -1."""
-        pod = self.pod(frame, place)
+        pod = frame.pods[place]
         return self.pod_station[pod][CPU_SLOT] if pod >= 0 else -1
 
     def station(self, frame: Frame, place: int, slot: int) -> Station:
-        return self.stations[self.pod_station[self.pod(frame, place)][slot]]
+        return self.stations[self.pod_station[frame.pods[place]][slot]]
 
     def time(self, frame: Frame, mean_ns: int, law: int, purpose: int) -> int:
         return mean_ns if law < 0 else draw_ns(self.laws[law], mean_ns, draw(frame.key, purpose))
 
     # Stations ---------------------------------------------------------------------------------------------------
 
+    def gather_work(self, frame: Frame) -> None:
+        """One visit to a core: this work and all that the same thread does without leaving it."""
+        program, number = self.program, frame.pc
+        parts: list[tuple[int, int]] = []
+        total = 0
+        while True:
+            op, at, other, when, _, _, mean_ns, law, purpose, _ = program[number]
+            if op != MORE and parts:
+                break
+            if when == ALWAYS or self.holds(when, frame, at, other):
+                ns = mean_ns if law < 0 else self.time(frame, mean_ns, law, purpose)
+                parts.append((number, ns))
+                total += ns
+            number += 1
+        frame.parts, frame.asked, frame.left, frame.after = parts, total, total, number
+
     def ask_for_core(self, frame: Frame, station: Station) -> None:
-        self.recorder.entered(station, self.now)
+        station.enter(self.now)
         if station.free:
             station.free -= 1
             self.begin_turn(frame, station)
@@ -322,14 +317,14 @@ class _Simulation:
     def begin_turn(self, frame: Frame, station: Station) -> None:
         turn = min(frame.left, station.slice_ns) if station.slice_ns else frame.left
         frame.left -= turn
-        self.recorder.turn_begins(station, turn, self.now)
+        station.begin_turn(turn, self.now)
         Timed(self.env, turn, frame.order, self.on_timed, frame)
 
     def end_turn(self, frame: Frame) -> None:
         """A core is free: the next in line gets it, unless this frame has work left and nobody waits."""
-        pod = self.pod(frame, self.program[frame.pc][1])
+        pod = frame.pods[self.program[frame.pc][1]]
         station = self.stations[self.pod_station[pod][CPU_SLOT]]
-        self.recorder.turn_ends_now(station, self.now)
+        station.end_turn(self.now)
         if frame.left:
             if station.line:
                 station.line.append(frame)
@@ -338,33 +333,33 @@ class _Simulation:
                 self.begin_turn(frame, station)
             return
         self.recorder.worked(frame, pod, self.now)
-        self.recorder.left(station, frame.since, self.now)
+        station.leave(frame.since, self.now)
         if station.line:
             self.begin_turn(station.line.popleft(), station)
         else:
             station.free += 1
-        self.complete(frame, running=frame.asked)
+        frame.pc = frame.after
         self.ready.append(frame)
 
     def acquire(self, frame: Frame, station: Station) -> bool:
         """True if a token was there: then its thread was asleep, and the frame has to wake it."""
         frame.held_since = self.now
-        self.recorder.entered(station, self.now)
+        station.enter(self.now)
         if not station.free:
             station.line.append(frame)
             return False
         station.free -= 1
         frame.woken = True
-        self.complete(frame, running=0)
+        frame.pc += 1
         return True
 
     def release(self, station: Station, frame: Frame) -> None:
         """The next in line gets the token at this instant; its thread is awake."""
-        self.recorder.left(station, frame.held_since, self.now)
+        station.leave(frame.held_since, self.now)
         if not station.line:
             station.free += 1
             return
         following = station.line.popleft()
         following.woken = False
-        self.complete(following, running=0)
+        self.complete(following)
         self.ready.append(following)

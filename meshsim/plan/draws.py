@@ -28,8 +28,11 @@ def child_key(key: int, number: int) -> int:
 
 
 def draw(key: int, purpose: int) -> int:
-    """64 random bits for one purpose at one place."""
-    return mix((key ^ (((purpose + 1) * STRIDE) & MASK64)) & MASK64)
+    """64 random bits for one purpose at one place: ``mix``, written out because it is called for every time drawn."""
+    z = key ^ (purpose + 1) * STRIDE & MASK64
+    z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & MASK64
+    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & MASK64
+    return z ^ (z >> 31)
 
 
 def purpose(text: str) -> int:

@@ -20,6 +20,7 @@ from meshsim.plan.plan import CPU_SLOT, Ints, Op, Place, When
 from meshsim.plan.program import Program
 
 EndpointId = tuple[int, int]
+WORKS = (Op.WORK, Op.MORE)
 
 
 class CallLike(Protocol):
@@ -117,7 +118,7 @@ def _demand(
     always, if_apart = np.zeros((3, slots)), np.zeros((3, slots))
     held: dict[tuple[Place, int], int] = {}
     for number, i in enumerate(program):
-        if i.op == Op.WORK and i.when in (When.ALWAYS, When.OTHER_NODE):
+        if i.op in WORKS and i.when in (When.ALWAYS, When.OTHER_NODE):
             (always if i.when == When.ALWAYS else if_apart)[i.at, CPU_SLOT] += i.mean_ns
         elif i.op == Op.ACQUIRE:
             held[i.at, i.slot] = number + 1
@@ -128,7 +129,7 @@ def _demand(
 
 
 def _working(block: Program) -> float:
-    return float(sum(i.mean_ns for i in block if i.op == Op.WORK and i.when == When.ALWAYS))
+    return float(sum(i.mean_ns for i in block if i.op in WORKS and i.when == When.ALWAYS))
 
 
 class _Unloaded:

@@ -16,7 +16,7 @@ from typing import Literal
 
 from meshsim.costs.book import Costs
 from meshsim.plan.plan import FIRST_PROXY_SLOT, Op, Place, Tag, When
-from meshsim.plan.program import Instruction, Program, detached, spend
+from meshsim.plan.program import Instruction, Program, detached, fused, spend
 from meshsim.scenario.application import Protocol
 from meshsim.scenario.dataplane import DataPlane, Proxy
 
@@ -68,12 +68,14 @@ def stops_on_path(dataplane: DataPlane, policy: str, protocol: Protocol, from_ou
 def hop(dataplane: DataPlane, policy: str, kind: HopKind, costs: Costs) -> Program:
     """The program of a call: request to the other side, the endpoint's body, answer back."""
     stops = stops_on_path(dataplane, policy, kind.protocol, kind.from_outside)
-    return [
-        *message("request", dataplane, stops, kind, costs),
-        Instruction(Op.BODY),
-        *message("response", dataplane, list(reversed(stops)), kind, costs),
-        Instruction(Op.END),
-    ]
+    return fused(
+        [
+            *message("request", dataplane, stops, kind, costs),
+            Instruction(Op.BODY),
+            *message("response", dataplane, list(reversed(stops)), kind, costs),
+            Instruction(Op.END),
+        ]
+    )
 
 
 def message(direction: Direction, dataplane: DataPlane, stops: list[Stop], kind: HopKind, costs: Costs) -> Program:

@@ -23,6 +23,7 @@ PIECES = 64
 POINTS = OCTAVES * PIECES + 1
 FRACTION_BITS = 24
 ONE = 1 << FRACTION_BITS
+HALF = ONE >> 1
 MASK64 = (1 << 64) - 1
 
 
@@ -109,15 +110,13 @@ def draw_unit(table: list[int], h: int) -> int:
     """The quantile for random number ``h`` (64 bits), in fixed point. ``table`` as a list: faster in Python."""
     octave = 64 - h.bit_length()
     if octave >= OCTAVES:
-        return table[POINTS - 1]
+        return table[-1]
     rest = (h << (octave + 1)) & MASK64  # the bits behind the leading one
-    index = octave * PIECES + (PIECES - 1) - (rest >> 58)
-    step = (1 << 24) - ((rest >> 34) & 0xFFFFFF)
+    index = (octave << 6) + 63 - (rest >> 58)
     low = table[index]
-    return low + (((table[index + 1] - low) * step) >> 24)
+    return low + (((table[index + 1] - low) * (0x1000000 - ((rest >> 34) & 0xFFFFFF))) >> 24)
 
 
 def draw_ns(table: list[int], mean_ns: int, h: int) -> int:
     """A random time of mean ``mean_ns``, at least 1 ns (zero-length work would blur the order of events)."""
-    ns = (mean_ns * draw_unit(table, h) + (ONE >> 1)) >> FRACTION_BITS
-    return ns if ns > 0 else 1
+    return (mean_ns * draw_unit(table, h) + HALF >> FRACTION_BITS) or 1

@@ -24,7 +24,7 @@ class Op(IntEnum):
     """What an instruction does. ``at`` names whose station it is: see ``Place``."""
 
     WORK = 0
-    """Occupy a core of the node of ``at`` for a random time."""
+    """Occupy a core of the node of ``at`` for a random time. MORE instructions behind it add to the same visit."""
     WAIT = 1
     """Let a random time pass, off the CPU: a wire, a wake-up."""
     ACQUIRE = 2
@@ -45,6 +45,8 @@ class Op(IntEnum):
     """End of a body: back to the hop program."""
     END = 10
     """End of a frame: the parent that joins goes on."""
+    MORE = 11
+    """Work that the same thread does without leaving the core: part of the visit that the WORK before it began."""
 
 
 class Place(IntEnum):

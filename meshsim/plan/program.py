@@ -69,3 +69,11 @@ def detached(block: Program) -> Program:
 def branch(block: Program) -> Program:
     """Run ``block`` as a child frame in the same pod; a later JOIN waits for it."""
     return [Instruction(Op.SPAWN, skip=len(block) + 1), *block, Instruction(Op.END)]
+
+
+def fused(program: Program) -> Program:
+    """Work that follows on work in the same pod is MORE of it: a thread does not leave its core in between."""
+    return [
+        replace(this, op=Op.MORE) if this.op == before.op == Op.WORK and this.at == before.at else this
+        for before, this in zip([Instruction(Op.END), *program], program, strict=False)
+    ]

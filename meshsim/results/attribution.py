@@ -143,14 +143,14 @@ def _since(span: Span, start: int) -> Iterator[Stretch]:
 
 def _pieces(stretch: Stretch, plan: Plan) -> list[Piece]:
     op, number = int(plan.op[stretch.instruction]), int(plan.tag[stretch.instruction])
-    if op not in (Op.WORK, Op.ACQUIRE, Op.WAIT) or number < 0:
+    if op not in (Op.WORK, Op.MORE, Op.ACQUIRE, Op.WAIT) or number < 0:
         raise AttributionError(
             f"instruction {stretch.instruction} ({Op(op).name}, tag {number}) cannot take time: {stretch}"
         )
     tag, length = plan.tags[number], stretch.end - stretch.start
     if op == Op.WAIT:
         return [Piece(tag, "waiting", length)]
-    running = stretch.running if op == Op.WORK else 0
+    running = 0 if op == Op.ACQUIRE else stretch.running
     pieces = [Piece(tag, "queueing", length - running), Piece(tag, "running", running)]
     return [piece for piece in pieces if piece.ns]
 

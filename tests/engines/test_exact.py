@@ -22,7 +22,7 @@ def log(result: RunResult, request: int) -> list[Line]:
     lines = [
         (
             span.number,
-            Op(int(result.plan.op[pc])).name,
+            instruction(result.plan, pc),
             operation(result.plan, pc),
             start - zero,
             end - zero,
@@ -35,6 +35,11 @@ def log(result: RunResult, request: int) -> list[Line]:
         ((f, op, what, a // 1000, b // 1000, r // 1000) for f, op, what, a, b, r in lines),
         key=lambda x: (x[4], x[0]),
     )
+
+
+def instruction(plan_: Plan, pc: int) -> str:
+    op = Op(int(plan_.op[pc]))
+    return "WORK" if op == Op.MORE else op.name
 
 
 def operation(plan_: Plan, pc: int) -> str:

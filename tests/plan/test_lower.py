@@ -64,7 +64,11 @@ def operations(plane: DataPlane, **kind: Any) -> list[str]:
     book = costs(**{name: {"cpu_ns": 1.0} for name in ALL})
     program = hop(plane, "L7", HopKind(**{"protocol": "http1", "request_bytes": 10, "response_bytes": 10,
                                           "from_outside": False, **kind}), book)  # fmt: skip
-    return [f"{i.tag.operation.split('.', 1)[1]}@{Place(i.at).name[0]}" for i in program if i.op == Op.WORK and i.tag]
+    return [
+        f"{i.tag.operation.split('.', 1)[1]}@{Place(i.at).name[0]}"
+        for i in program
+        if i.op in (Op.WORK, Op.MORE) and i.tag
+    ]
 
 
 ALL = [
