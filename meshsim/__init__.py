@@ -17,3 +17,56 @@ The models themselves are data, in ``models/``.
 """
 
 __version__ = "0.1.0"
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from meshsim.costs.book import CostBook as CostBook
+    from meshsim.costs.book import Costs as Costs
+    from meshsim.formats.load import load_application as load_application
+    from meshsim.scenario.application import Application as Application
+    from meshsim.scenario.base import MeshsimError as MeshsimError
+    from meshsim.scenario.catalog import load_book as load_book
+    from meshsim.scenario.catalog import load_dataplane as load_dataplane
+    from meshsim.scenario.catalog import load_machine as load_machine
+    from meshsim.scenario.catalog import load_scenario as load_scenario
+    from meshsim.scenario.catalog import names as names
+    from meshsim.scenario.dataplane import DataPlane as DataPlane
+    from meshsim.scenario.machine import Machine as Machine
+    from meshsim.scenario.scale import scale as scale
+    from meshsim.scenario.scenario import Scenario as Scenario
+    from meshsim.studies.compare import compare as compare
+    from meshsim.studies.grow import grow as grow
+    from meshsim.studies.single import simulate as simulate
+    from meshsim.studies.sweep import sweep as sweep
+
+_HOME = {
+    "Application": "scenario.application",
+    "CostBook": "costs.book",
+    "Costs": "costs.book",
+    "DataPlane": "scenario.dataplane",
+    "Machine": "scenario.machine",
+    "MeshsimError": "scenario.base",
+    "Scenario": "scenario.scenario",
+    "compare": "studies.compare",
+    "grow": "studies.grow",
+    "load_application": "formats.load",
+    "load_book": "scenario.catalog",
+    "load_dataplane": "scenario.catalog",
+    "load_machine": "scenario.catalog",
+    "load_scenario": "scenario.catalog",
+    "names": "scenario.catalog",
+    "scale": "scenario.scale",
+    "simulate": "studies.single",
+    "sweep": "studies.sweep",
+}
+"""Where each public name lives: they are imported when first used, so that ``import meshsim`` is quick."""
+
+__all__ = ["__version__", *_HOME]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'meshsim' has no attribute {name!r}; it has {', '.join(sorted(_HOME))}")
+    return getattr(import_module(f"meshsim.{_HOME[name]}"), name)

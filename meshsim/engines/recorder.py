@@ -74,14 +74,8 @@ class Recorder:
         record = self.records.get(frame.request.number)
         if record is not None:
             parent = -1 if frame.parent is None else frame.parent.number
-            frame.span = Span(
-                frame.number,
-                parent,
-                frame.call,
-                *frame.pods[:2],
-                now,
-                detached=frame.detached,
-            )
+            source, destination, _ = frame.pods
+            frame.span = Span(frame.number, parent, frame.call, source, destination, now, detached=frame.detached)
             record.spans.append(frame.span)
 
     def segment(self, frame: Any, now: int) -> None:

@@ -1,0 +1,5 @@
+"""The web app: ``streamlit run app.py``. Everything is in meshsim/app."""
+
+from meshsim.app.main import main
+
+main()

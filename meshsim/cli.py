@@ -1,0 +1,352 @@
+"""The command line: reads options, calls a study, prints. Nothing is computed here.
+
+Standard output carries the answer and nothing else; notes and progress go to the error stream. Exit codes: 0 done,
+1 a mistake in meshsim itself, 2 a mistake in the input, 130 interrupted (what was finished is printed), 141 the reader
+of the output has gone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import traceback
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from meshsim import __version__
+from meshsim.scenario.base import MeshsimError
+from meshsim.studies import defaults
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from meshsim.studies.report import Reported
+
+BROKEN, BAD_INPUT, INTERRUPTED, NO_READER = 1, 2, 130, 141
+WIDTH = 100
+"""Columns, where the output is no terminal."""
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": WIDTH})
+@click.version_option(__version__, prog_name="meshsim")
+@click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an unexpected error.")
+def cli() -> None:
+    """Simulate service-mesh data planes: latency, CPU, memory and money as microservices grow."""
+
+
+# Options that several commands share -------------------------------------------------------------------------------
+
+
+def _names(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[str, ...] | None:
+    """'a,b,c'."""
+    if value is None:
+        return None
+    names = tuple(part.strip() for part in value.split(",") if part.strip())
+    if not names:
+        raise click.BadParameter(f"{value!r} received; names with commas between them were expected")
+    return names
+
+
+def _sizes(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int, ...]:
+    """'10,30,100'."""
+    try:
+        return tuple(int(part) for part in value.split(",") if part.strip())
+    except ValueError:
+        raise click.BadParameter(f"{value!r} received; whole numbers with commas between them were expected") from None
+
+
+def _nodes(ctx: click.Context, param: click.Parameter, value: str) -> int | str:
+    """'auto' or a number."""
+    if value == "auto":
+        return value
+    try:
+        return int(value)
+    except ValueError:
+        raise click.BadParameter(f"{value!r} received; a whole number or auto was expected") from None
+
+
+def _study_options(command: Command) -> Command:
+    """What compare and grow both take."""
+    options = [
+        click.option(
+            "--dataplanes",
+            callback=_names,
+            default=",".join(defaults.DATAPLANES),
+            show_default=True,
+            metavar="A,B,…",
+            help="Data planes: names (meshsim list) or paths.",
+        ),
+        click.option("--policy", type=click.Choice(["L4", "L7"]), default="L7", show_default=True,
+                     help="What the mesh is asked to do."),
+        click.option("--warmup", type=float, metavar="SHARE",
+                     help="Requests before the measured ones, as a share of them  [default: 0.1, more at high rates]"),
+        click.option("--seed", type=int, default=1, show_default=True, help="Of all random numbers."),
+        click.option("--costs", multiple=True, default=list(defaults.COSTS), show_default=True, metavar="BOOK",
+                     help="Cost book, name or path; may be repeated, the first that knows an operation wins."),
+        click.option("--machine", default=defaults.MACHINE, show_default=True, help="Node type, name or path."),
+        click.option("--nodes", callback=_nodes, default="auto", show_default=True, metavar="N|auto",
+                     help="Nodes; auto: as few as the reservations allow."),
+        click.option("--placement", type=click.Choice(["spread", "bin-pack"]), default="spread", show_default=True,
+                     help="How pods are put on nodes."),
+        click.option("--jobs", type=int, metavar="N",
+                     help="Processes; -1: one a core  [default: one a core, one in all for a small study]"),
+        _json_option,
+    ]  # fmt: skip
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON (docs/json.md) and nothing else.")
+
+
+# Studies -----------------------------------------------------------------------------------------------------------
+
+
+@cli.command()
+@click.argument("application")
+@_study_options
+@click.option("--rps", type=float, default=defaults.RPS, show_default=True, help="Requests a second from outside.")
+@click.option("--requests", type=int, default=defaults.COMPARE_REQUESTS, show_default=True,
+              help="Measured requests; p99.9 needs 10 000.")  # fmt: skip
+@click.option("--services", type=int, metavar="N", help="Scale the application to that many services first.")
+@click.option("--html", type=click.Path(dir_okay=False), metavar="FILE", help="Write a page that opens offline, too.")
+def compare(application: str, as_json: bool, html: str | None, **options: Any) -> int:
+    """Compare data planes under one load.
+
+    APPLICATION: a name (meshsim list), or the path of an application or of an isotope service graph.
+    """
+    from meshsim.studies import compare as study
+    from meshsim.terminal import reports
+
+    result = _with_progress("compare", lambda **live: study.compare(application, **options, **live))
+    _print(result.to_json() if as_json else reports.comparison(result.report))
+    _tell_of_missing(result, as_json)
+    if html is not None:
+        from meshsim.formats.page import comparison_page
+
+        _write_page(html, comparison_page(result.report))
+    return INTERRUPTED if result.partial else 0
+
+
+@cli.command()
+@click.argument("application")
+@click.option("--services", callback=_sizes, default=",".join(map(str, defaults.SERVICES)), show_default=True,
+              metavar="N,N,…", help="Numbers of services.")  # fmt: skip
+@_study_options
+@click.option("--rps", type=float, default=defaults.RPS, show_default=True,
+              help="Requests a second from outside, at the application's own size.")  # fmt: skip
+@click.option("--rate", type=click.Choice(["per-service", "total"]), default="per-service", show_default=True,
+              help="per-service: the rate grows with the services; total: it stays.")  # fmt: skip
+@click.option("--requests", type=int, default=defaults.GROW_REQUESTS, show_default=True,
+              help="Measured requests at each point; p99 needs 1 000.")  # fmt: skip
+@click.option("--html", type=click.Path(dir_okay=False), metavar="FILE",
+              help="Where the page goes  [default: ./meshsim-grow-APPLICATION.html]")  # fmt: skip
+@click.option("--no-html", is_flag=True, help="Write no page.")
+def grow(application: str, as_json: bool, html: str | None, no_html: bool, **options: Any) -> int:
+    """Show how each data plane grows with the number of services.
+
+    APPLICATION: a name (meshsim list), or the path of an application or of an isotope service graph.
+    """
+    from meshsim.formats.page import growth_page
+    from meshsim.studies import grow as study
+    from meshsim.terminal import reports
+
+    if html is not None and no_html:
+        raise click.UsageError("--html and --no-html are both given; choose one.")
+    result = _with_progress("grow", lambda **live: study.grow(application, **options, **live))
+    _print(result.to_json() if as_json else reports.growth(result.report))
+    _tell_of_missing(result, as_json)
+    if not no_html and result.rows:
+        _write_page(html or f"meshsim-grow-{result.report.application}.html", growth_page(result.report))
+    return INTERRUPTED if result.partial else 0
+
+
+@cli.command()
+@click.argument("scenario", type=click.Path())
+@click.option("--html", type=click.Path(dir_okay=False), metavar="FILE", help="Write a page that opens offline, too.")
+@_json_option
+def run(scenario: str, html: str | None, as_json: bool) -> int:
+    """Simulate one scenario and report all of it.
+
+    SCENARIO: path of a scenario file (meshsim schema scenario).
+    """
+    from meshsim.studies.single import simulate
+    from meshsim.terminal import reports
+
+    result = _with_progress("run", lambda **live: simulate(scenario, **live))
+    _print(result.to_json() if as_json else reports.simulation(result))
+    if html is not None:
+        from meshsim.formats.page import comparison_page
+
+        _write_page(html, comparison_page(result.report))
+    return INTERRUPTED if result.partial else 0
+
+
+@cli.command()
+@click.argument("study", type=click.Path())
+@click.option("--out", required=True, type=click.Path(file_okay=False), metavar="DIR",
+              help="Folder of the results: one Parquet file a point.")  # fmt: skip
+@click.option("--jobs", type=int, metavar="N", help="Processes  [default: one a core]")
+@click.option("--dry-run", is_flag=True, help="Only say how many points there are and how many are missing.")
+def sweep(study: str, out: str, jobs: int | None, dry_run: bool) -> int:
+    """Compute a grid of scenarios; a second run computes only what is missing.
+
+    STUDY: path of a study file (meshsim schema study).
+    """
+    from meshsim.studies.sweep import sweep as run_sweep
+
+    done = _with_progress("sweep", lambda **live: run_sweep(study, out, jobs=jobs, dry_run=dry_run, **live))
+    missing = len(done.points) - done.known - done.computed
+    _print(
+        [
+            f"{len(done.points)} points: {done.known} were there, {done.computed} computed, {missing} missing; "
+            f"{done.failed} could not be simulated (column error).",
+            f"One Parquet file a point in {done.folder}." if not dry_run else "Nothing was computed (--dry-run).",
+        ]
+    )
+    return INTERRUPTED if done.partial else 0
+
+
+# Models ------------------------------------------------------------------------------------------------------------
+
+
+@cli.command("list")
+@_json_option
+def list_(as_json: bool) -> None:
+    """List the models that come with meshsim."""
+    from meshsim.terminal import models
+
+    found = models.catalogue()
+    _print(_plain(found) if as_json else models.catalogue_tables(found))
+
+
+@cli.command()
+@click.argument("name")
+@_json_option
+def show(name: str, as_json: bool) -> None:
+    """Show a model, with its sources: an application, data plane, machine, cost book or scenario.
+
+    NAME: a name (meshsim list) or a path.
+    """
+    from meshsim.terminal import models
+
+    thing, notes = models.find(name)
+    _print(_plain(thing.model_dump(mode="json", by_alias=True)) if as_json else models.model(thing))
+    for note in notes:
+        click.echo(f"Note: {note}", err=True)
+
+
+@cli.command()
+@click.argument("kind", required=False)
+def schema(kind: str | None) -> None:
+    """Print the JSON Schema of a kind of file, for editors, or of a report.
+
+    KIND: application, dataplane, machine, costs, scenario, study; compare, grow. Without it, the kinds are listed.
+    """
+    from meshsim.terminal import schemas
+
+    if kind is None:
+        _print([f"{name:12} {what}" for name, what in schemas.KINDS.items()])
+    else:
+        _print(_plain(schemas.schema(kind)))
+
+
+@cli.command()
+@click.option("--port", type=int, default=8501, show_default=True, help="On localhost.")
+@click.option("--browser/--no-browser", default=True, help="Open it in a browser.")
+def app(port: int, browser: bool) -> int:
+    """Start the web app on this machine."""
+    from meshsim.app.launch import command
+
+    return subprocess.run(command(port, open_browser=browser), check=False).returncode
+
+
+# Printing ----------------------------------------------------------------------------------------------------------
+
+
+def _with_progress(what: str, study: Callable[..., Any]) -> Any:
+    from meshsim.terminal.progress import interruptible, progress
+
+    with interruptible() as should_stop, progress(what) as on_progress:
+        return study(on_progress=on_progress, should_stop=should_stop)
+
+
+def _print(answer: str | Iterable[RenderableType]) -> None:
+    """Text as it is; tables as wide as the terminal, or 100 columns."""
+    if isinstance(answer, str):
+        click.echo(answer, nl=False)
+    else:
+        from rich.console import Console
+
+        wide = sys.stdout.isatty() or "COLUMNS" in os.environ
+        console = Console(width=None if wide else WIDTH, highlight=False, soft_wrap=False)
+        for part in answer:
+            console.print(part)
+    sys.stdout.flush()
+
+
+def _plain(data: Any) -> str:
+    return json.dumps(data, indent=2, ensure_ascii=False) + "\n"
+
+
+def _tell_of_missing(result: Reported, as_json: bool) -> None:
+    """The tables say it themselves; beside JSON it must not go unseen either."""
+    if as_json:
+        for one in result.report.refused:
+            click.echo(f"No row for {one.dataplane} with {one.services} services: {one.reason}.", err=True)
+        for note in result.report.notes:
+            click.echo(f"Note: {note}.", err=True)
+    if result.partial:
+        click.echo(f"Interrupted: {len(result.rows)} runs were finished.", err=True)
+
+
+def _write_page(path: str, page: str) -> None:
+    try:
+        Path(path).write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise MeshsimError(f"html: {path} received; it cannot be written ({error.strerror})") from None
+    click.echo(f"Page: {path}", err=True)
+
+
+# The one place where errors become messages and exit codes ---------------------------------------------------------
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; ``arguments`` default to those of the process. Returns the exit code."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in given  # anywhere, not only before the command
+    given = [argument for argument in given if argument != "--debug"]
+    try:
+        code = cli.main(given, prog_name="meshsim", standalone_mode=False)
+        return code if isinstance(code, int) else 0
+    except click.exceptions.Exit as exit_:
+        return exit_.exit_code
+    except click.ClickException as error:
+        error.show()
+        return BAD_INPUT
+    except MeshsimError as error:
+        if debug:
+            traceback.print_exc()
+        click.echo(f"error: {error}", err=True)
+        return BAD_INPUT
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("Interrupted.", err=True)
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader has gone (meshsim … | head). Python must not complain once more when it flushes at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return NO_READER
+    except Exception as error:
+        if debug:
+            traceback.print_exc()
+        words = " ".join(str(error).split())[:500]
+        click.echo(f"internal error: {type(error).__name__}: {words}. --debug shows the traceback.", err=True)
+        return BROKEN

@@ -1,0 +1,102 @@
+"""What can be drawn against the number of services: where a row has it, and in which unit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from meshsim.figures import numbers
+from meshsim.results.rows import Band, Estimate, Row
+from meshsim.scenario.base import MeshsimError
+from meshsim.scenario.suggest import choices
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One thing that data planes are compared by."""
+
+    key: str
+    title: str
+    """On the axis, without the unit."""
+    short: str
+    """On a button."""
+    of: Callable[[Row], Estimate]
+    """Value and 95 % sampling interval, in the unit of the row; no interval where nothing was sampled."""
+    model: Callable[[Row], Band | None]
+    """95 % band from the errors of the costs, where the report has one."""
+    show: numbers.Show
+    """The value in words, with its unit."""
+    unit: str
+    factor: float = 1.0
+    """From the unit of the row to ``unit``."""
+    big_unit: str = ""
+    big_factor: float = 1.0
+    """Used instead when every value is at least 1 in it."""
+    crossing: str = ""
+    """What ``Crossover.metric`` calls it; empty if no crossovers of it are looked for."""
+
+    def scale(self, rows: list[Row]) -> tuple[str, float]:
+        """Unit for the axis, and the factor that leads to it."""
+        values = [value for row in rows if (value := self.of(row).value)]
+        if self.big_unit and values and min(values) * self.big_factor >= 1:
+            return self.big_unit, self.big_factor
+        return self.unit, self.factor
+
+
+def _exactly(value: float) -> Estimate:
+    return Estimate(value=value)
+
+
+def _nothing(row: Row) -> Band | None:
+    return None
+
+
+def _latency(
+    key: str, title: str, of: Callable[[Row], Estimate], model: Callable[[Row], Band | None] = _nothing
+) -> Metric:
+    return Metric(
+        key, title, f"{key} latency", of, model, numbers.latency,
+        unit="µs", big_unit="ms", big_factor=1e-3, crossing=key,
+    )  # fmt: skip
+
+
+METRICS: dict[str, Metric] = {
+    metric.key: metric
+    for metric in (
+        _latency(
+            "p50",
+            "Median latency (p50)",
+            lambda row: row.latency_us.p50,
+            lambda row: row.model_error.latency_us_p50,
+        ),
+        _latency("p90", "p90 latency", lambda row: row.latency_us.p90),
+        _latency("p99", "p99 latency", lambda row: row.latency_us.p99),
+        Metric(
+            "cpu", "CPU in use", "CPU",
+            lambda row: _exactly(row.cpu_cores.total), lambda row: row.model_error.cpu_cores, numbers.cores,
+            unit="cores", crossing="cpu_cores",
+        ),
+        Metric(
+            "proxy_cpu", "CPU in use by proxies", "Proxy CPU",
+            lambda row: _exactly(row.cpu_cores.proxy), _nothing, numbers.cores,
+            unit="cores",
+        ),
+        Metric(
+            "memory", "Memory", "Memory",
+            lambda row: _exactly(row.memory_mib), lambda row: row.model_error.memory_mib, numbers.memory,
+            unit="GiB", factor=1 / 1024, crossing="memory_mib",
+        ),
+        Metric(
+            "usd_month", "Cost", "Money",
+            lambda row: _exactly(row.usd_month), lambda row: row.model_error.usd_month, numbers.dollars,
+            unit="US dollars a month", crossing="usd_month",
+        ),
+    )
+}  # fmt: skip
+
+
+def metric_named(key: str) -> Metric:
+    """The metric of that key; a MeshsimError names the choices."""
+    if key not in METRICS:
+        raise MeshsimError(f"metric: {key!r} received; {choices(key, METRICS)}")
+    return METRICS[key]

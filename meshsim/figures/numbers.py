@@ -1,0 +1,75 @@
+"""Numbers as people read them: three significant digits, a unit, an interval."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from meshsim.results.rows import Band, Estimate
+
+Show = Callable[[float], str]
+
+TOO_SHORT = "run too short to say"
+
+
+def digits(value: float, significant: int = 3) -> str:
+    """So many significant digits, thousands separated, never in powers of ten: 0.0412, 4.31, 1,230."""
+    if value == 0:
+        return "0"
+    rounded = float(f"{value:.{significant - 1}e}")
+    exponent = int(f"{rounded:e}".split("e")[1])
+    return f"{rounded:,.{min(max(significant - 1 - exponent, 0), 9)}f}"
+
+
+def latency(us: float) -> str:
+    """Microseconds as µs, ms or s."""
+    if abs(us) < 999.5:
+        return f"{digits(us)} µs"
+    return f"{digits(us / 1e3)} ms" if abs(us) < 999.5e3 else f"{digits(us / 1e6)} s"
+
+
+def cores(value: float) -> str:
+    """CPU cores."""
+    return f"{digits(value)} cores"
+
+
+def memory(mib: float) -> str:
+    """MiB as MiB or GiB."""
+    return f"{digits(mib)} MiB" if abs(mib) < 999.5 else f"{digits(mib / 1024)} GiB"
+
+
+def dollars(usd_month: float) -> str:
+    """US dollars a month, to the cent below a hundred."""
+    return f"${usd_month:,.2f}" if abs(usd_month) < 100 else f"${usd_month:,.0f}"
+
+
+def count(value: float) -> str:
+    """Services, requests a second: whole if it is whole."""
+    return f"{value:,.0f}" if abs(value - round(value)) < 1e-9 else digits(value)
+
+
+def span(low: float, high: float, show: Show) -> str:
+    """'4.2 to 4.4 ms': both ends with the same unit once, where they share it."""
+    first, second = show(low), show(high)
+    number, _, unit = first.partition(" ")
+    if unit and second.endswith(f" {unit}"):
+        first = number
+    return f"{first} to {second}"
+
+
+def interval(estimate: Estimate, show: Show) -> str:
+    """'4.31 ms (95 %: 4.25 to 4.38 ms)'."""
+    if estimate.value is None:
+        return f"unknown ({estimate.note or TOO_SHORT})"
+    if estimate.low is None or estimate.high is None:
+        return show(estimate.value)
+    return f"{show(estimate.value)} (95 %: {span(estimate.low, estimate.high, show)})"
+
+
+def band(model: Band, show: Show) -> str:
+    """'4.1 to 4.6 ms'."""
+    return span(model.low, model.high, show)
+
+
+def listed(names: list[str]) -> str:
+    """'a', 'a and b', 'a, b and c'."""
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

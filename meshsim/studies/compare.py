@@ -1,0 +1,148 @@
+"""Several data planes under one load, on the same requests."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from meshsim.costs.book import CostBook, Costs
+from meshsim.plan.lower import OverloadedError
+from meshsim.results.rows import ComparisonReport, Refused, Row
+from meshsim.scenario.application import Application
+from meshsim.scenario.dataplane import DataPlane
+from meshsim.scenario.machine import Machine
+from meshsim.studies import defaults
+from meshsim.studies.inputs import (
+    Inputs,
+    Nodes,
+    Placement,
+    Policy,
+    Settings,
+    jobs_for,
+    plain,
+    prepare_points,
+    provenance,
+    read_inputs,
+    shared_options,
+)
+from meshsim.studies.point import Point, difference, simulate_point
+from meshsim.studies.pool import Progress, Stop, run_all
+from meshsim.studies.report import Reported
+from meshsim.studies.setup import Prepared
+
+
+@dataclass(repr=False)
+class Comparison(Reported):
+    """One row a data plane, in the order asked for."""
+
+    report: ComparisonReport
+
+    def plot(self, **options: Any) -> Any:
+        """Latency, CPU, memory and money side by side, as a Plotly figure."""
+        from meshsim.figures import as_figure
+        from meshsim.figures.comparison import comparison_figure
+
+        return as_figure(comparison_figure(self.report, **options))
+
+
+def compare(
+    application: str | Path | Application,
+    dataplanes: Sequence[str | Path | DataPlane] = defaults.DATAPLANES,
+    rps: float = defaults.RPS,
+    *,
+    policy: Policy = "L7",
+    requests: int | None = None,
+    warmup: float | None = None,
+    seed: int = 1,
+    costs: Sequence[str | Path | CostBook] | Costs = defaults.COSTS,
+    machine: str | Path | Machine = defaults.MACHINE,
+    nodes: Nodes = "auto",
+    placement: Placement = "spread",
+    services: int | None = None,
+    jobs: int | None = None,
+    on_progress: Progress | None = None,
+    should_stop: Stop | None = None,
+) -> Comparison:
+    """Simulate the same requests over each data plane.
+
+    ``application``, ``dataplanes``, ``machine`` and ``costs`` are names from ``meshsim list``, paths of files, or
+    models. ``rps``: requests a second from outside, over all entries. ``requests``: measured ones (default 12 000),
+    ``warmup``: a share of them before. ``services``: scale the application to that many first. ``jobs``: processes,
+    -1 for all cores; left out, all cores unless the study is small. ``on_progress(done, total, what)`` counts requests.
+
+    Every data plane sees the same arrivals, branches and service times, so differences are paired: against
+    ``no-mesh`` if it takes part, else against the first. When stopped (``should_stop`` or Ctrl-C) the finished rows
+    come back and ``partial`` is True. A data plane that cannot carry the load has no row but a reason in
+    ``report.refused``. Raises MeshsimError for wrong input, OverloadedError if no data plane can carry the load.
+    """
+    inputs = read_inputs(application, dataplanes, machine, costs)
+    settings = Settings(
+        policy, defaults.COMPARE_REQUESTS if requests is None else requests, warmup, seed, nodes, placement
+    )
+    done, complete = run_points(
+        prepare_points(inputs, settings, rps, services), settings, jobs, on_progress, should_stop
+    )
+    points, refused = split(done)
+    base = next((point for point in points if point.row.dataplane == inputs.baseline), None)
+    return Comparison(
+        ComparisonReport(
+            application=inputs.application.name,
+            rps=rps,
+            rows=[with_difference(point, base) for point in points],
+            provenance=provenance(inputs, settings, _command(inputs, settings, rps, services)),
+            refused=refused,
+            notes=list(inputs.notes),
+            partial=not complete,
+        )
+    )
+
+
+def run_points(
+    tasks: Sequence[Prepared],
+    settings: Settings,
+    jobs: int | None,
+    on_progress: Progress | None,
+    should_stop: Stop | None,
+) -> tuple[list[Point | Refused], bool]:
+    """Simulate; what was finished in the order of ``tasks``, and whether that is everything."""
+    found: dict[int, Point | Refused] = {}
+
+    def keep(index: int, one: Point | Refused) -> None:
+        found[index] = one
+
+    complete = run_all(  # type: ignore[misc]  # mypy cannot take None out of a union of three
+        simulate_point,
+        tasks,
+        size=settings.requests,
+        jobs=jobs_for(jobs, len(tasks), settings.requests),
+        on_result=keep,
+        on_progress=on_progress,
+        should_stop=should_stop,
+    )
+    return [found[index] for index in sorted(found)], complete
+
+
+def split(done: Sequence[Point | Refused]) -> tuple[list[Point], list[Refused]]:
+    """Rows and refusals. If there are only refusals, there is nothing to report: OverloadedError with the first."""
+    points = [one for one in done if isinstance(one, Point)]
+    refused = [one for one in done if isinstance(one, Refused)]
+    if refused and not points:
+        first = refused[0]
+        raise OverloadedError(f"{first.dataplane} with {first.services} services: {first.reason}")
+    return points, refused
+
+
+def with_difference(point: Point, base: Point | None) -> Row:
+    """The row of ``point`` with its difference to ``base``; the baseline itself has none."""
+    if base is None or base is point:
+        return point.row
+    return point.row.model_copy(update={"difference": difference(point, base)})
+
+
+def _command(inputs: Inputs, settings: Settings, rps: float, services: int | None) -> list[str]:
+    command = ["meshsim", "compare", inputs.names["application"], *shared_options(inputs), "--rps", plain(rps)]
+    if services is not None:
+        command += ["--services", str(services)]
+    return command + settings.options(Settings("L7", defaults.COMPARE_REQUESTS, None, 1, "auto", "spread"))

@@ -1,0 +1,86 @@
+"""From how many services on one data plane needs less than another: where the sign of a difference changes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+
+from meshsim.results.rows import Crossover
+
+
+@dataclass(frozen=True)
+class Gap:
+    """How much more A needs than B at one size, and the half-width of the 95 % interval of that."""
+
+    services: int
+    difference: float
+    error: float = 0.0
+
+    @property
+    def settled(self) -> bool:
+        """The sign is not a matter of chance."""
+        return abs(self.difference) > self.error
+
+
+def crossovers(
+    metric: str,
+    unit: str,
+    words: str,
+    a: str,
+    b: str,
+    gaps: list[Gap],
+    exact: Callable[[int], float] | None = None,
+) -> list[Crossover]:
+    """Every change of sign between neighbouring sizes whose signs are both settled.
+
+    ``gaps``: A minus B, in increasing order of services. Sizes with an unsettled sign are passed over. ``exact``
+    gives the difference at any size without error (memory): then the crossover is found by bisection, to one
+    service, taking it that the sign changes once in between. Else it is interpolated on the logarithm of the
+    number of services, and the interval is what the sampling error of the two differences leaves open.
+    """
+    found = []
+    for left, right in pairwise([gap for gap in gaps if gap.settled]):
+        if left.difference * right.difference >= 0:
+            continue
+        cheaper, dearer = (a, b) if right.difference < 0 else (b, a)
+        at, low, high = _bisect(left, right, exact) if exact else _interpolate(left, right)
+        about, range_ = f"{at:.0f}", ""
+        if exact is None:
+            about, range_ = f"about {_two_digits(at)}", f" (between {_two_digits(low)} and {_two_digits(high)})"
+        sentence = f"From {about} services on, {cheaper} {words} than {dearer}{range_}."
+        found.append(
+            Crossover(
+                metric=metric, unit=unit, cheaper=cheaper, dearer=dearer, services=at, low=low, high=high,
+                sentence=sentence,
+            )
+        )  # fmt: skip
+    return found
+
+
+def _bisect(left: Gap, right: Gap, exact: Callable[[int], float]) -> tuple[float, float, float]:
+    """The smallest size at which the sign is that of the right end."""
+    low, high = left.services, right.services
+    while high - low > 1:
+        middle = (low + high) // 2
+        if exact(middle) * right.difference > 0:
+            high = middle
+        else:
+            low = middle
+    return float(high), float(high), float(high)
+
+
+def _interpolate(left: Gap, right: Gap) -> tuple[float, float, float]:
+    def zero(at_left: float, at_right: float) -> float:
+        share = at_left / (at_left - at_right)
+        start, end = math.log(left.services), math.log(right.services)
+        return math.exp(start + share * (end - start))
+
+    ends = [zero(left.difference + sign * left.error, right.difference + sign * right.error) for sign in (-1.0, 1.0)]
+    return zero(left.difference, right.difference), min(ends), max(ends)
+
+
+def _two_digits(number: float) -> int:
+    """Rounded to two significant digits: an interpolation is no better than that."""
+    return int(round(number, 1 - math.floor(math.log10(number))))

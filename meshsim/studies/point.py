@@ -1,0 +1,84 @@
+"""One simulated point of a study: its row, and what is needed to pair it with another on the same requests."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from meshsim.engines import reference
+from meshsim.plan.lower import OverloadedError
+from meshsim.plan.place import PlacementError
+from meshsim.results.histogram import BatchedHistogram
+from meshsim.results.intervals import quantile_difference
+from meshsim.results.rows import Difference, Estimate, Quantiles, Refused, Row
+from meshsim.results.run import RunResult
+from meshsim.studies.pool import Stop, Tick
+from meshsim.studies.row import QUANTILES, Z95, Money, make_row, money
+from meshsim.studies.setup import Prepared
+
+
+@dataclass(frozen=True)
+class Point:
+    """What came out of one run."""
+
+    row: Row
+    latency: BatchedHistogram
+    request_cpu_ns: dict[int, int]
+    """CPU time of each sampled request, on all its frames."""
+    price: Money
+
+
+def simulate_point(prepared: Prepared, tick: Tick, stop: Stop) -> Point | Refused | None:
+    """Lower and run. ``Refused`` if the data plane cannot carry the load or its pods do not fit; None if stopped."""
+    try:
+        plan = prepared.plan
+    except (OverloadedError, PlacementError) as error:
+        scenario = prepared.scenario
+        services = len(prepared.application.services)
+        return Refused(dataplane=prepared.dataplane.name, services=services, rps=scenario.load.rps, reason=str(error))
+    result = reference.run(plan, prepared.scenario.run, on_progress=tick, should_stop=stop)
+    return None if result.cancelled else as_point(prepared, result)
+
+
+def as_point(prepared: Prepared, result: RunResult) -> Point:
+    """Keep of a run what studies need; the plan and the records are left behind."""
+    row = make_row(result, prepared.dataplane.name, len(prepared.application.services), prepared.machine)
+    cpu = {
+        record.request: sum(running for span in record.spans for *_, running in span.segments)
+        for record in result.records
+    }
+    return Point(row, result.latency, cpu, money(result.plan, prepared.machine))
+
+
+def difference(point: Point, baseline: Point) -> Difference:
+    """``point`` minus ``baseline``, paired request by request: both saw the same arrivals and service times."""
+    row, base = point.row, baseline.row
+    return Difference(
+        baseline=base.dataplane,
+        latency_us=Quantiles(
+            **{name: quantile_difference(point.latency, baseline.latency, q) for name, q in QUANTILES.items()}
+        ),
+        cpu_cores=cpu_difference(point, baseline),
+        memory_mib=row.memory_mib - base.memory_mib,
+        pods=row.pods - base.pods,
+        usd_month=row.usd_month - base.usd_month,
+    )
+
+
+def cpu_difference(point: Point, baseline: Point) -> Estimate:
+    """Difference of cores in use, with the sampling error of a run of n requests.
+
+    cores = idle + (CPU of a request) x (requests a second). The spread of the first factor is read from the requests
+    that both runs kept whole; that of the second is 1 / sqrt(n), Poisson arrivals being what they are.
+    """
+    value = point.row.cpu_cores.total - baseline.row.cpu_cores.total
+    both = sorted(point.request_cpu_ns.keys() & baseline.request_cpu_ns.keys())
+    requests = min(point.row.requests, baseline.row.requests)
+    if len(both) < 30 or requests < 1:
+        return Estimate(value=value, note=f"no interval: only {len(both)} requests were kept whole in both runs")
+    gaps = [point.request_cpu_ns[r] - baseline.request_cpu_ns[r] for r in both]
+    mean = sum(gaps) / len(gaps)
+    variance = sum((gap - mean) ** 2 for gap in gaps) / (len(gaps) - 1)
+    rate = point.row.rps / 1e9
+    half = Z95 * math.hypot(math.sqrt(variance / requests) * rate, mean * rate / math.sqrt(requests))
+    return Estimate(value=value, low=value - half, high=value + half)

@@ -1,0 +1,148 @@
+"""From one finished run to the row that is reported: quantiles, cores by component, the bill, the two errors."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meshsim.plan.plan import Plan
+from meshsim.results.attribution import attribute
+from meshsim.results.audit import audit
+from meshsim.results.intervals import estimate_quantile, mean_interval
+from meshsim.results.rows import Attribution, Band, CpuCores, ModelError, Quantiles, Row
+from meshsim.results.run import RunResult
+from meshsim.scenario.machine import Machine
+
+HOURS_A_MONTH = 730.0
+"""8 760 hours a year over twelve months, as cloud price lists count."""
+Z95 = 1.96
+QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p999": 0.999}
+
+
+@dataclass(frozen=True)
+class Money:
+    """What a deployment occupies of a cluster that it shares with others, in dollars a month.
+
+    A node is sold whole, but what is left on it serves other work: so a workload pays for the share of a node that
+    it takes, which is the larger of its share of the CPU and its share of the memory that nodes of this type offer
+    to pods. Of each it takes what it has reserved or what it uses, whichever is more.
+    """
+
+    machine: Machine
+    reserved_cores: float
+    reserved_memory_mib: float
+
+    def usd_month(self, cores: float, memory_mib: float) -> float:
+        """``cores`` and ``memory_mib`` in use."""
+        of_cpu = max(self.reserved_cores, cores) / self.machine.allocatable_cores
+        of_memory = max(self.reserved_memory_mib, memory_mib) / self.machine.allocatable_memory_mib
+        return max(of_cpu, of_memory) * self.machine.usd_hour * HOURS_A_MONTH
+
+
+def money(plan: Plan, machine: Machine) -> Money:
+    """The price of this plan's reservations on this machine."""
+    return Money(machine, plan.bill.reserved_cores, plan.bill.reserved_memory_mib)
+
+
+def make_row(result: RunResult, dataplane: str, services: int, machine: Machine) -> Row:
+    """One run as a row of the report, without the difference to a baseline."""
+    plan, bill = result.plan, result.plan.bill
+    cores_by_tag = _cores_by_tag(result)
+    cpu = _split(plan, cores_by_tag)
+    price = money(plan, machine)
+    attribution = attribute(result.records, plan)
+    latency = Quantiles(**{name: estimate_quantile(result.latency, q) for name, q in QUANTILES.items()})
+    mean = mean_interval(result.latency)
+    utilisation = _utilisation(result)
+    worst = int(np.argmax(utilisation))
+    return Row(
+        dataplane=dataplane,
+        engine=result.engine,
+        services=services,
+        rps=plan.rps,
+        latency_us=latency,
+        mean_us=mean,
+        cpu_cores=cpu,
+        memory_mib=bill.memory_mib,
+        pods=bill.pods,
+        nodes=bill.nodes,
+        usd_month=price.usd_month(cpu.total, bill.memory_mib),
+        requests=result.measured,
+        failed=result.failed,
+        events=result.events,
+        busiest=f"{plan.station_names[worst]}, busy {utilisation[worst]:.0%} of the time",
+        utilisation=float(utilisation[worst]),
+        model_error=_model_error(plan, cores_by_tag, cpu, price, attribution, latency.p50.value, mean.value),
+        attribution=attribution,
+        audit=audit(result),
+    )
+
+
+def _cores_by_tag(result: RunResult) -> NDArray[np.float64]:
+    """(t,) cores kept busy by each tag during the measured window."""
+    cores: NDArray[np.float64] = result.cpu_ns.sum(axis=0) / max(result.window_ns, 1)
+    return cores
+
+
+def _split(plan: Plan, cores_by_tag: NDArray[np.float64]) -> CpuCores:
+    """Who caused the CPU time; what a proxy or agent burns without traffic counts as proxy."""
+    cores = {"application": 0.0, "proxy": sum(plan.bill.idle_cores.values()), "kernel": 0.0}
+    for tag, used in zip(plan.tags, cores_by_tag.tolist(), strict=True):
+        in_kernel = 1.0 if tag.component == "kernel" else tag.kernel_share
+        payer = "application" if tag.component == "application" else "proxy"
+        cores[payer] += (1.0 - in_kernel) * used
+        cores["kernel"] += in_kernel * used
+    return CpuCores(**cores, total=sum(cores.values()))
+
+
+def _utilisation(result: RunResult) -> NDArray[np.float64]:
+    """(n,) share of its capacity that each station was busy, from the start to the end of the run."""
+    busy: NDArray[np.float64] = result.stations.busy_ns / (result.plan.station_servers * float(max(result.end_ns, 1)))
+    return busy
+
+
+def _model_error(
+    plan: Plan,
+    cores_by_tag: NDArray[np.float64],
+    cpu: CpuCores,
+    price: Money,
+    attribution: list[Attribution],
+    p50_us: float | None,
+    mean_us: float | None,
+) -> ModelError:
+    """95 % bands if every cost moved within its standard error, alone and to first order.
+
+    The same operation appears under several tags (at each end of a call, say); it is one cost, wrong by one factor,
+    so its parts add up before they are squared. Of the median it is taken that it moves in proportion to the mean.
+    """
+    bill = plan.bill
+    errors = {tag.operation: tag.standard_error for tag in plan.tags}
+    cpu_parts: dict[str, float] = {}
+    for tag, used in zip(plan.tags, cores_by_tag.tolist(), strict=True):
+        cpu_parts[tag.operation] = cpu_parts.get(tag.operation, 0.0) + tag.standard_error * used
+    time_parts: dict[str, float] = {}
+    for part in attribution:
+        spent = (part.running_us + part.waiting_us) * errors[part.operation]
+        time_parts[part.operation] = time_parts.get(part.operation, 0.0) + spent
+    cpu_half = Z95 * math.hypot(*cpu_parts.values())
+    memory_half = Z95 * bill.memory_mib_error
+    time_half = Z95 * math.hypot(*time_parts.values())
+    middle = p50_us or 0.0
+    if mean_us:
+        time_half *= middle / mean_us
+    cpu_band, memory_band = _around(cpu.total, cpu_half), _around(bill.memory_mib, memory_half)
+    return ModelError(
+        latency_us_p50=_around(middle, time_half),
+        cpu_cores=cpu_band,
+        memory_mib=memory_band,
+        usd_month=Band(
+            low=price.usd_month(cpu_band.low, memory_band.low), high=price.usd_month(cpu_band.high, memory_band.high)
+        ),
+    )
+
+
+def _around(value: float, half: float) -> Band:
+    return Band(low=max(0.0, value - half), high=value + half)

@@ -1,0 +1,1 @@
+"""What the command line prints: reports and models as tables for people, and progress."""

@@ -1,0 +1,94 @@
+"""Progress on the error stream: a bar on a terminal, now and then a line elsewhere; nothing for what is quick."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+QUICK_S = 1.0
+LINE_EVERY_S = 10.0
+
+Report = Callable[[int, int, str], None]
+
+
+@contextmanager
+def progress(what: str) -> Iterator[Report]:
+    """Gives a callback (done, total, words)."""
+    if sys.stderr.isatty():
+        with _bar(what) as report:
+            yield report
+    else:
+        yield _lines(what)
+
+
+@contextmanager
+def _bar(what: str) -> Iterator[Report]:
+    console = Console(stderr=True)
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[words]}"),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+    )
+    task = bar.add_task(what, total=None, words="")
+    began = time.monotonic()
+    shown = False
+
+    def report(done: int, total: int, words: str) -> None:
+        nonlocal shown
+        if not shown and time.monotonic() - began >= QUICK_S:
+            bar.start()
+            shown = True
+        bar.update(task, completed=done, total=total, words=words)
+
+    try:
+        yield report
+    finally:
+        if shown:
+            bar.stop()
+
+
+def _lines(what: str) -> Report:
+    began = last = time.monotonic()
+
+    def report(done: int, total: int, words: str) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= LINE_EVERY_S and total:
+            last = now
+            print(f"{what}: {done / total:.0%}, {words}, {now - began:.0f} s", file=sys.stderr, flush=True)
+
+    return report
+
+
+@contextmanager
+def interruptible() -> Iterator[Callable[[], bool]]:
+    """Gives a question: was Ctrl-C pressed? The first one only answers it; a second one ends the program."""
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
+    pressed = False
+
+    def on_interrupt(number: int, frame: FrameType | None) -> None:
+        nonlocal pressed
+        if pressed:
+            raise KeyboardInterrupt
+        pressed = True
+        print("\nStopping; once more to give up at once.", file=sys.stderr, flush=True)
+
+    before = signal.signal(signal.SIGINT, on_interrupt)
+    try:
+        yield lambda: pressed
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,324 @@
+"""Reports as tables that fit a terminal of 100 columns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from textwrap import fill
+
+from rich import box
+from rich.console import RenderableType
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from meshsim.figures import numbers
+from meshsim.results.rows import ComparisonReport, Estimate, GrowthReport, Provenance, Row
+from meshsim.studies.report import digits_for
+from meshsim.studies.single import Simulation
+
+WIDTH = 98
+LATENCIES = {"p50": "p50", "p90": "p90", "p99": "p99", "p999": "p99.9"}
+TOO_SHORT = "–"
+CROSSOVERS_SHOWN = 12
+CALLS_SHOWN = 25
+STATIONS_SHOWN = 8
+
+
+def comparison(report: ComparisonReport) -> Iterator[RenderableType]:
+    """Latency, then resources, then what the numbers mean."""
+    services = report.rows[0].services if report.rows else 0
+    yield heading(f"{report.application}, {services} services, {numbers.count(report.rps)} requests/s from outside")
+    yield from missing(report)
+    if report.rows:
+        yield latency_table(report.rows)
+        yield cpu_table(report.rows)
+        yield bill_table(report.rows)
+        yield from too_short(report.rows)
+        yield from failed_audits(report.rows)
+    yield from notes(report)
+    yield footer(report.provenance)
+
+
+def growth(report: GrowthReport) -> Iterator[RenderableType]:
+    """One small table a metric, a column a size; then the crossovers in words."""
+    how = "each service keeps its traffic" if report.rate == "per-service" else "the same traffic over more services"
+    yield heading(f"{report.application} as it grows; {how}")
+    yield from missing(report)
+    if report.rows:
+        yield size_latency("p50", report.rows)
+        yield size_latency("p99", report.rows)
+        yield size_table("CPU, cores", report.rows, lambda row: numbers.digits(row.cpu_cores.total))
+        yield size_table("memory, GiB", report.rows, lambda row: numbers.digits(row.memory_mib / 1024))
+        yield size_table("US dollars a month", report.rows, lambda row: numbers.digits(row.usd_month))
+        yield from too_short(report.rows, ("p50", "p99"))
+        yield from failed_audits(report.rows)
+        yield paragraph("Crossovers", bold=True)
+        for crossover in report.crossovers[:CROSSOVERS_SHOWN]:
+            yield paragraph(f"  {crossover.sentence}")
+        more = len(report.crossovers) - CROSSOVERS_SHOWN
+        if more > 0:
+            yield paragraph(f"  … and {more} more: see --json or the page.")
+        if not report.crossovers:
+            yield paragraph("  None between these sizes that stands out from the sampling error.")
+    yield from notes(report)
+    yield footer(report.provenance)
+
+
+def simulation(result: Simulation) -> Iterator[RenderableType]:
+    """A full report of one scenario."""
+    report, scenario = result.report, result.prepared.scenario
+    row = report.rows[0]
+    yield heading(f"{scenario.name or report.application} over {result.prepared.dataplane.title}")
+    yield from missing(report)
+    yield paragraph(
+        f"{row.services} services, {numbers.count(report.rps)} requests/s, policy {scenario.policy}, "
+        f"{row.nodes} nodes of type {report.provenance.machine}; {row.requests:,} requests measured, "
+        f"{row.failed} failed, {row.events:,} events."
+    )
+    yield latency_table(report.rows)
+    yield cpu_table(report.rows)
+    yield bill_table(report.rows)
+    yield from too_short(report.rows)
+    yield attribution_table(row)
+    yield calls_table(result)
+    yield stations_table(result)
+    memory = new_table("Memory")
+    columns(memory, "item", "MiB")
+    for item, mib in result.result.plan.bill.memory_by_item_mib.items():
+        memory.add_row(escape(item), numbers.digits(mib))
+    yield memory
+    yield model_error(row)
+    yield paragraph("Self-audit: " + ("passed" if row.audit.ok else "FAILED"), bold=True)
+    for check in row.audit.checks:
+        yield paragraph(f"  {check}")
+    yield from notes(report)
+    yield footer(report.provenance)
+
+
+# Tables ---------------------------------------------------------------------------------------------------------
+
+
+def new_table(title: str = "") -> Table:
+    """In the one style of all of them."""
+    return Table(
+        title=title or None,
+        box=box.SIMPLE_HEAD,
+        title_justify="left",
+        title_style="bold",
+        pad_edge=False,
+        padding=(0, 0, 0, 1),
+    )
+
+
+def columns(table: Table, *names: str) -> None:
+    """The first on the left, the others, being numbers, on the right."""
+    for place, name in enumerate(names):
+        table.add_column(name, justify="left" if place == 0 else "right", no_wrap=place > 0, overflow="fold")
+
+
+def latency_table(rows: Sequence[Row]) -> Table:
+    """Quantiles with their intervals, and p99 against the baseline."""
+    values = (getattr(row.latency_us, name).value for row in rows for name in LATENCIES)
+    unit, factor = latency_unit(values)
+    table = new_table(f"Latency, {unit}")
+    gap = baseline(rows)
+    columns(table, "data plane", *LATENCIES.values(), *([f"p99 less {gap}"] if gap else []))
+    for row in rows:
+        cells = [plus_minus(getattr(row.latency_us, name), factor) for name in LATENCIES]
+        if gap:
+            cells.append(plus_minus(row.difference.latency_us.p99, factor, signed=True) if row.difference else "")
+        table.add_row(escape(row.dataplane), *cells)
+    return table
+
+
+def cpu_table(rows: Sequence[Row]) -> Table:
+    """Cores in use by who caused it, and what is more than the baseline's."""
+    table = new_table("CPU in use, cores")
+    gap = baseline(rows)
+    columns(table, "data plane", "application", "proxy", "kernel", "total", *([f"more than {gap}"] if gap else []))
+    for row in rows:
+        cpu = row.cpu_cores
+        cells = [numbers.digits(value) for value in (cpu.application, cpu.proxy, cpu.kernel, cpu.total)]
+        if gap:
+            cells.append(plus_minus(row.difference.cpu_cores, 1.0, signed=True) if row.difference else "")
+        table.add_row(escape(row.dataplane), *cells)
+    return table
+
+
+def bill_table(rows: Sequence[Row]) -> Table:
+    """Memory, pods, nodes and money, and what is more than the baseline's."""
+    table = new_table("Memory in MiB, US dollars a month")
+    gap = baseline(rows)
+    columns(
+        table, "data plane", "memory", "pods", "nodes", "dollars", *(["+ memory", "+ pods", "+ dollars"] if gap else [])
+    )
+    for row in rows:
+        cells = [f"{row.memory_mib:,.0f}", f"{row.pods:,}", f"{row.nodes:,}", f"{row.usd_month:,.2f}"]
+        if gap:
+            more = row.difference
+            cells += [f"{more.memory_mib:+,.0f}", f"{more.pods:+,}", f"{more.usd_month:+,.2f}"] if more else [""] * 3
+        table.add_row(escape(row.dataplane), *cells)
+    return table
+
+
+def size_table(title: str, rows: Sequence[Row], show: Callable[[Row], str]) -> Table:
+    """A line a data plane, a column a number of services."""
+    sizes = sorted({row.services for row in rows})
+    names = list(dict.fromkeys(row.dataplane for row in rows))
+    cells = {(row.dataplane, row.services): show(row) for row in rows}
+    table = new_table(title)
+    columns(table, "services", *map(str, sizes))
+    for name in names:
+        table.add_row(escape(name), *(cells.get((name, size), "") for size in sizes))
+    return table
+
+
+def size_latency(name: str, rows: Sequence[Row]) -> Table:
+    """The same for a quantile, with its interval."""
+    unit, factor = latency_unit(getattr(row.latency_us, name).value for row in rows)
+    return size_table(
+        f"{LATENCIES[name]} latency, {unit}", rows, lambda row: plus_minus(getattr(row.latency_us, name), factor)
+    )
+
+
+def attribution_table(row: Row) -> Table:
+    """Where the time of a request goes, the largest first."""
+    table = new_table("Where a request's time goes, µs on its critical path (mean)")
+    table.add_column("who")
+    table.add_column("operation")
+    for name in ("running", "queueing", "waiting", "all"):
+        table.add_column(name, justify="right")
+    total = {part: part.running_us + part.queueing_us + part.waiting_us for part in row.attribution}
+    for part in sorted(row.attribution, key=lambda part: -total[part]):
+        numbers_ = (part.running_us, part.queueing_us, part.waiting_us, total[part])
+        table.add_row(part.component, escape(part.operation), *(f"{number:,.1f}" for number in numbers_))
+    return table
+
+
+def calls_table(result: Simulation) -> Table:
+    """Latency of each call as its caller sees it, the slowest first."""
+    frame = result.calls()
+    made = frame[frame.times > 0].sort_values("p99_us", ascending=False, kind="stable")
+    shown = made.head(CALLS_SHOWN)
+    title = "Calls, ms as the caller sees them (to about 3 %), slowest p99 first"
+    if len(made) > len(shown):
+        title += f"; {len(shown)} of {len(made)}"
+    table = new_table(title)
+    columns(table, "call", "times", "mean", "p50", "p90", "p99")
+    for line in shown.itertuples():
+        times = [numbers.digits(getattr(line, f"{key}_us") / 1000) for key in ("mean", "p50", "p90", "p99")]
+        table.add_row(escape(str(line.call)), f"{line.times:,}", *times)
+    return table
+
+
+def stations_table(result: Simulation) -> Table:
+    """The busiest stations."""
+    table = new_table("Busiest stations")
+    columns(table, "station", "servers", "busy", "expected")
+    for line in result.stations().head(STATIONS_SHOWN).itertuples():
+        table.add_row(
+            escape(str(line.station)),
+            str(line.servers),
+            f"{line.utilisation:.0%}",
+            f"{line.expected_utilisation:.0%}",
+        )
+    return table
+
+
+# Words ----------------------------------------------------------------------------------------------------------
+
+
+def heading(text: str) -> Text:
+    """The first line."""
+    return Text(text, style="bold")
+
+
+def paragraph(text: str, bold: bool = False) -> Text:
+    """Wrapped, with the indent of its first line kept."""
+    indent = text[: len(text) - len(text.lstrip())]
+    return Text(fill(text, WIDTH, subsequent_indent=indent + "  " if indent else ""), style="bold" if bold else "")
+
+
+def missing(report: ComparisonReport | GrowthReport) -> Iterator[Text]:
+    """Say so if rows are missing, and why."""
+    if report.partial:
+        yield Text("Stopped early: this is what was finished until then.", style="bold")
+    for one in report.refused:
+        yield paragraph(
+            f"No row for {one.dataplane} with {one.services} services at {numbers.count(one.rps)} requests/s: "
+            f"{one.reason}."
+        )
+
+
+def too_short(rows: Sequence[Row], names: Iterable[str] = LATENCIES) -> Iterator[Text]:
+    """Why a quantile is missing."""
+    for name in names:
+        notes = {estimate.note for row in rows if (estimate := getattr(row.latency_us, name)).value is None}
+        for note in sorted(notes):
+            yield paragraph(f"{TOO_SHORT} {LATENCIES[name]}: {note}")
+
+
+def failed_audits(rows: Sequence[Row]) -> Iterator[Text]:
+    """A run that contradicts itself, or falls short of what its plan expects, must not pass unseen."""
+    for row in rows:
+        doubts = [check for check in row.audit.checks if check.startswith(("FAILED", "WARNING"))]
+        if doubts:
+            how = "warns" if row.audit.ok else "FAILED"
+            yield Text(f"Self-audit of {row.dataplane} with {row.services} services {how}:", style="bold")
+        for doubt in doubts:
+            yield paragraph(f"  {doubt}")
+
+
+def model_error(row: Row) -> Text:
+    """The bands from the costs' own errors."""
+    error = row.model_error
+    return paragraph(
+        "If the costs moved within their own standard errors (95 %): "
+        f"median latency {numbers.band(error.latency_us_p50, numbers.latency)}, "
+        f"CPU {numbers.band(error.cpu_cores, numbers.cores)}, "
+        f"memory {numbers.band(error.memory_mib, numbers.memory)}, "
+        f"{numbers.band(error.usd_month, numbers.dollars)} a month."
+    )
+
+
+def notes(report: ComparisonReport | GrowthReport) -> Iterator[Text]:
+    """What was assumed on the way."""
+    for note in report.notes:
+        yield paragraph(f"  Note: {note}")
+
+
+def footer(source: Provenance) -> Text:
+    """What ± means, and what it takes to get the same numbers."""
+    lines = [
+        "± is the 95 % sampling interval: this run was finite. Not in it: the error of the costs themselves; "
+        "--json has it as model_error.",
+        f"Seed {source.seed}; costs {', '.join(source.costs)}; {source.machine}, price of {source.price_date}; "
+        f"meshsim {source.meshsim}. Dollars: the share of the nodes that it takes (docs/json.md).",
+        f"Same numbers again: {source.command}",
+    ]
+    return Text(
+        "\n".join(fill(line, WIDTH, break_on_hyphens=False, break_long_words=False) for line in lines), style="dim"
+    )
+
+
+def baseline(rows: Sequence[Row]) -> str:
+    """Name of the data plane that differences are against; empty if there are none."""
+    return next((row.difference.baseline for row in rows if row.difference is not None), "")
+
+
+def latency_unit(values_us: Iterator[float | None]) -> tuple[str, float]:
+    """One unit for a whole table, and the factor to it from microseconds."""
+    largest = max((value for value in values_us if value is not None), default=0.0)
+    return ("ms", 1e-3) if largest >= 1000 else ("µs", 1.0)
+
+
+def plus_minus(estimate: Estimate, factor: float, signed: bool = False) -> str:
+    """'12.34 ± 0.12'."""
+    if estimate.value is None:
+        return TOO_SHORT
+    value, sign = estimate.value * factor, "+" if signed else ""
+    if estimate.low is None or estimate.high is None:
+        return f"{sign if value > 0 else ''}{numbers.digits(value)}"
+    half = (estimate.high - estimate.low) / 2 * factor
+    digits = digits_for(half)
+    return f"{value:{sign}.{digits}f} ± {half:.{digits}f}"

@@ -1,0 +1,36 @@
+"""JSON Schemas of everything that goes in and of the reports that come out, by one name each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel
+
+from meshsim.formats.schema import MODELS, json_schema
+from meshsim.results.rows import ComparisonReport, GrowthReport
+from meshsim.scenario.base import MeshsimError
+from meshsim.scenario.suggest import choices
+from meshsim.studies.sweep import Study
+
+REPORTS: dict[str, type[BaseModel]] = {"compare": ComparisonReport, "grow": GrowthReport}
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+KINDS = {kind: f"the file of a {kind}" for kind in MODELS} | {
+    "costs": "the file of a cost book",
+    "application": "the file of an application",
+    "study": "the file that `meshsim sweep` reads",
+    "compare": "the report of `compare --json` and `run --json`",
+    "grow": "the report of `grow --json`",
+}
+
+
+def schema(kind: str) -> dict[str, Any]:
+    """JSON Schema (draft 2020-12) of a kind of file or report. MeshsimError for another name."""
+    if kind not in KINDS:
+        raise MeshsimError(f"kind {kind!r} received; {choices(kind, KINDS)}")
+    if kind in MODELS:
+        return json_schema(kind)
+    if kind in REPORTS:
+        found = REPORTS[kind].model_json_schema(by_alias=True, mode="serialization")
+    else:
+        found = Study.model_json_schema(by_alias=True)
+    return {"$schema": DIALECT, **found, "title": f"meshsim {kind}"}
