@@ -169,7 +169,7 @@ def grow(application: str, as_json: bool, html: str | None, no_html: bool, **opt
     return INTERRUPTED if result.partial else 0
 
 
-@cli.command()
+@cli.command(short_help="Simulate one scenario and report all of it.")
 @click.argument("scenario", type=click.Path())
 @click.option("--html", type=click.Path(dir_okay=False), metavar="FILE", help="Write a page that opens offline, too.")
 @_json_option
@@ -190,7 +190,7 @@ def run(scenario: str, html: str | None, as_json: bool) -> int:
     return INTERRUPTED if result.partial else 0
 
 
-@cli.command()
+@cli.command(short_help="Compute a grid of scenarios, only what is missing.")
 @click.argument("study", type=click.Path())
 @click.option("--out", required=True, type=click.Path(file_okay=False), metavar="DIR",
               help="Folder of the results: one Parquet file a point.")  # fmt: skip
@@ -228,7 +228,7 @@ def list_(as_json: bool) -> None:
     _print(_plain(found) if as_json else models.catalogue_tables(found))
 
 
-@cli.command()
+@cli.command(short_help="Show a model of any kind, with its sources.")
 @click.argument("name")
 @_json_option
 def show(name: str, as_json: bool) -> None:
@@ -244,7 +244,7 @@ def show(name: str, as_json: bool) -> None:
         click.echo(f"Note: {note}", err=True)
 
 
-@cli.command()
+@cli.command(short_help="Print the JSON Schema of a file or report.")
 @click.argument("kind", required=False)
 def schema(kind: str | None) -> None:
     """Print the JSON Schema of a kind of file, for editors, or of a report.

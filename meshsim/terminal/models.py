@@ -118,7 +118,8 @@ def application(app: Application) -> Iterator[RenderableType]:
         f"{numbers.digits(calls_per_request(app))} calls between services on average."
     )
     table = new_table("Services")
-    columns(table, "service", "replicas", "serves", "CPU reserved, m", "memory used, MiB", "endpoints")
+    columns(table, "service", "replicas", "serves", "millicores", "MiB used", "endpoints")
+    table.columns[0].no_wrap = True
     for service in app.services[:SERVICES_SHOWN]:
         model_ = service.concurrency
         table.add_row(

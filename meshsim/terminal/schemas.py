@@ -14,12 +14,15 @@ from meshsim.studies.sweep import Study
 
 REPORTS: dict[str, type[BaseModel]] = {"compare": ComparisonReport, "grow": GrowthReport}
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
-KINDS = {kind: f"the file of a {kind}" for kind in MODELS} | {
-    "costs": "the file of a cost book",
-    "application": "the file of an application",
-    "study": "the file that `meshsim sweep` reads",
-    "compare": "the report of `compare --json` and `run --json`",
-    "grow": "the report of `grow --json`",
+KINDS = {
+    "application": "services, endpoints, calls, and where requests come in",
+    "dataplane": "which proxies a request meets, and what they do",
+    "machine": "a node type with its price",
+    "costs": "a cost book",
+    "scenario": "what `meshsim run` reads",
+    "study": "what `meshsim sweep` reads",
+    "compare": "what `compare --json` and `run --json` print",
+    "grow": "what `grow --json` prints",
 }
 
 

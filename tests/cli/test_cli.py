@@ -1,0 +1,166 @@
+"""The command line, as a user drives it: output, exit codes, files."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+PLANES = "no-mesh,istio-sidecar"
+SMALL = ["--requests", "300", "--dataplanes", PLANES, "--jobs", "1"]
+
+
+def meshsim(*arguments: str, cwd: Path, code: int = 0) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "meshsim", *arguments],
+        cwd=cwd, capture_output=True, text=True, timeout=240, check=False, env={**os.environ, "COLUMNS": "100"},
+    )  # fmt: skip
+    assert done.returncode == code, done.stderr + done.stdout
+    assert "Traceback" not in done.stderr
+    return done
+
+
+def test_compare_prints_a_row_for_each_data_plane_within_100_columns(tmp_path: Path) -> None:
+    out = meshsim("compare", "two-tier", *SMALL, cwd=tmp_path).stdout
+    assert all(len(line) <= 100 for line in out.splitlines())
+    for word in (
+        "no-mesh",
+        "istio-sidecar",
+        "p50",
+        "p99.9",
+        "application",
+        "proxy",
+        "kernel",
+        "memory",
+        "pods",
+        "dollars",
+    ):
+        assert word in out
+    assert "needs at least 10000 requests" in out
+
+
+def test_json_is_the_documented_contract_and_the_same_seed_gives_the_same_bytes(tmp_path: Path) -> None:
+    first = meshsim("compare", "two-tier", *SMALL, "--json", cwd=tmp_path).stdout
+    again = meshsim("compare", "two-tier", *SMALL, "--json", cwd=tmp_path).stdout
+    other = meshsim("compare", "two-tier", *SMALL, "--json", "--seed", "2", cwd=tmp_path).stdout
+    assert first == again
+    assert first != other
+    report = json.loads(first)
+    assert report["schema"] == "meshsim/compare/1"
+    row = report["rows"][1]
+    assert row["dataplane"] == "istio-sidecar"
+    assert set(row["latency_us"]) == {"p50", "p90", "p99", "p999"}
+    assert row["latency_us"]["p50"]["low"] < row["latency_us"]["p50"]["value"] < row["latency_us"]["p50"]["high"]
+    assert set(row["cpu_cores"]) == {"application", "proxy", "kernel", "total"}
+    assert row["audit"]["ok"] is True
+    assert row["requests"] == 300
+    for field in ("engine", "memory_mib", "pods", "usd_month", "events", "difference"):
+        assert field in row
+
+
+def test_grow_writes_a_page_and_json_has_services_and_crossovers(tmp_path: Path) -> None:
+    grow = ["grow", "two-tier", "--services", "2,6", *SMALL]
+    out = meshsim(*grow, cwd=tmp_path).stdout
+    page = tmp_path / "meshsim-grow-two-tier.html"
+    assert page.name in out
+    assert page.stat().st_size > 1_000_000  # plotly.js is inside: it opens offline
+    report = json.loads(meshsim(*grow, "--json", "--no-html", cwd=tmp_path).stdout)
+    assert report["schema"] == "meshsim/grow/1"
+    assert [(row["dataplane"], row["services"]) for row in report["rows"]] == [
+        ("no-mesh", 2), ("no-mesh", 6), ("istio-sidecar", 2), ("istio-sidecar", 6),
+    ] or len(report["rows"]) == 4  # fmt: skip
+    assert "crossovers" in report
+
+
+def test_an_isotope_graph_is_an_application(tmp_path: Path) -> None:
+    graph = Path(__file__).parents[1] / "data" / "isotope" / "canonical.yaml"
+    report = json.loads(meshsim("compare", str(graph), *SMALL, "--rps", "50", "--json", cwd=tmp_path).stdout)
+    assert any("numRbacPolicies is ignored" in note for note in report["notes"])
+
+
+def test_run_reads_a_scenario_and_names_what_lies_beside_it(tmp_path: Path) -> None:
+    (tmp_path / "s.yaml").write_text(
+        "schema: meshsim/scenario/1\napplication: bookinfo\ndataplane: linkerd\nload: {rps: 100}\nrun: {requests: 200}\n"
+    )
+    assert "linkerd" in meshsim("run", "s.yaml", cwd=tmp_path).stdout
+    report = json.loads(meshsim("run", "s.yaml", "--json", cwd=tmp_path).stdout)
+    assert [row["dataplane"] for row in report["rows"]] == ["linkerd"]
+
+
+def test_a_sweep_computes_only_what_is_missing(tmp_path: Path) -> None:
+    study = tmp_path / "study.yaml"
+    study.write_text(
+        "schema: meshsim/study/1\nname: s\nscenario: {application: two-tier, run: {requests: 100}}\n"
+        "grid:\n  dataplane: [no-mesh, linkerd]\n  load.rps: [100, 200]\n"
+    )
+    meshsim("sweep", "study.yaml", "--out", "results", cwd=tmp_path)
+    parts = {p: p.stat().st_mtime_ns for p in (tmp_path / "results").rglob("*.parquet")}
+    assert len(parts) == 4
+    frame = pd.concat(pd.read_parquet(p) for p in parts)
+    assert len(frame) >= 4
+    study.write_text(study.read_text().replace("[100, 200]", "[100, 200, 300]"))
+    meshsim("sweep", "study.yaml", "--out", "results", cwd=tmp_path)
+    now = {p: p.stat().st_mtime_ns for p in (tmp_path / "results").rglob("*.parquet")}
+    assert len(now) == 6
+    assert all(now[p] == parts[p] for p in parts)
+
+
+def test_list_and_show_cover_every_kind(tmp_path: Path) -> None:
+    names = meshsim("list", cwd=tmp_path).stdout
+    for name in ("bookinfo", "social-network", "cilium", "published", "aws-m5-xlarge"):
+        assert name in names
+        assert "ource" in meshsim("show", name, cwd=tmp_path).stdout
+    json.loads(meshsim("list", "--json", cwd=tmp_path).stdout)
+    assert json.loads(meshsim("show", "cilium", "--json", cwd=tmp_path).stdout)
+
+
+def test_schema_prints_a_json_schema(tmp_path: Path) -> None:
+    assert json.loads(meshsim("schema", "application", cwd=tmp_path).stdout)["title"] == "meshsim application"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["compare", "online-butik"], "did you mean 'online-boutique'?"),
+        (["compare", "bookinfo", "--dataplanes", "no-mesh,istio"], "data plane 'istio': no such name"),
+        (["compare", "bookinfo", "--rps", "-1"], "rps: -1"),
+        (["compare", "bookinfo", "--rps", "1e7"], "saturates at about"),
+        (["compare", "bookinfo", "--costs", "mine.yaml"], "mine.yaml: no such file"),
+        (["grow", "bookinfo", "--services", "10,ten"], "ten"),
+        (["run", "none.yaml"], "none.yaml: no such file"),
+        (["sweep", "none.yaml", "--out", "x"], "none.yaml: no such file"),
+        (["show", "nothing"], "nothing"),
+        (["compare", "bookinfo", "--requests", "1"], "requests"),
+    ],
+)
+def test_bad_input_gives_one_message_and_exit_code_2(tmp_path: Path, arguments: list[str], message: str) -> None:
+    done = meshsim(*arguments, cwd=tmp_path, code=2)
+    assert message in " ".join(done.stderr.split())
+    assert done.stdout == ""
+
+
+def test_a_missing_cost_names_the_operation(tmp_path: Path) -> None:
+    (tmp_path / "book.yaml").write_text(
+        "schema: meshsim/costs/1\nname: book\nentries:\n  - {operation: kernel.tcp.send, unit: message, cpu_ns: 1,\n"
+        "     standard_error: 0.5, source: assumed, reference: made up}\n"
+    )
+    done = meshsim("compare", "bookinfo", "--costs", "book.yaml", cwd=tmp_path, code=2)
+    assert "no cost for operation" in done.stderr
+    assert "(book)" in " ".join(done.stderr.split())
+
+
+def test_ctrl_c_keeps_what_is_done_and_exits_with_130(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "meshsim", "compare", "bookinfo", "--requests", "4000", "--jobs", "1"]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    time.sleep(6)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, (out, err)
+    assert "Traceback" not in err

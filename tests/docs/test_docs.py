@@ -1,0 +1,49 @@
+"""The documents say what is there, and what they show works."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+from meshsim.results import rows
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_json_document_names_every_field() -> None:
+    text = (ROOT / "docs" / "json.md").read_text()
+    for model in (rows.Row, rows.ComparisonReport, rows.GrowthReport, rows.CpuCores, rows.ModelError, rows.Provenance,
+                  rows.Attribution, rows.Crossover, rows.Audit, rows.Estimate):  # fmt: skip
+        for name, field in model.model_fields.items():
+            assert f"`{field.alias or name}`" in text or f'"{name}"' in text, f"{model.__name__}.{name}"
+
+
+@pytest.mark.parametrize(
+    "document", sorted(ROOT.glob("*.md")) + sorted((ROOT / "docs").rglob("*.md")), ids=lambda p: p.name
+)
+def test_links_within_the_project_lead_somewhere(document: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", document.read_text()):
+        if not target.startswith(("http", "mailto")):
+            assert (document.parent / target).exists(), target
+
+
+def test_the_python_of_the_readme_runs() -> None:
+    (block,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+    namespace: dict[str, object] = {}
+    exec(block.replace("requests=2000", "requests=200"), namespace)
+    assert "comparison" in namespace
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "docs" / "notebooks").glob("*.ipynb")), ids=lambda p: p.stem)
+def test_a_notebook_runs_from_top_to_bottom(path: Path) -> None:
+    notebook = nbformat.read(path, as_version=4)
+    assert all(not cell.get("outputs") for cell in notebook.cells)
+    NotebookClient(notebook, timeout=300, kernel_name="python3").execute()
+
+
+def test_there_is_a_notebook() -> None:
+    assert list((ROOT / "docs" / "notebooks").glob("*.ipynb"))

@@ -1,0 +1,91 @@
+"""Charts are plain data made from reports; the page is one file that asks for nothing."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+from sample_reports import PLANES
+from sample_reports import comparison as comparison_report
+from sample_reports import growth as growth_report
+
+from meshsim.figures import METRICS, PLOTLY_CONFIG, as_figure, attribution_figure, comparison_figure, growth_figure
+from meshsim.figures.words import headline
+from meshsim.formats.page import comparison_page, growth_page
+
+
+@pytest.mark.parametrize("metric", list(METRICS))
+def test_a_growth_chart_has_a_line_for_each_data_plane(metric: str) -> None:
+    if metric == "p999":
+        pytest.skip("the sample is too short for p99.9")
+    figure = growth_figure(growth_report(), metric, here=11)
+    names = {trace.get("name") for trace in figure["data"]}
+    assert set(PLANES) <= names
+    as_figure(figure)
+    assert figure["layout"]["yaxis"]["title"]
+
+
+def test_comparison_and_attribution_are_valid_figures() -> None:
+    as_figure(comparison_figure(comparison_report()))
+    as_figure(attribution_figure(comparison_report().rows))
+
+
+def test_no_chart_offers_to_upload_anything() -> None:
+    assert PLOTLY_CONFIG["showSendToCloud"] is False
+    assert PLOTLY_CONFIG["displaylogo"] is False
+
+
+def test_the_headline_has_numbers_and_units() -> None:
+    sentence = headline(comparison_report())
+    assert re.search(r"\$\d", sentence)
+    assert "ms" in sentence
+
+
+@pytest.mark.parametrize(
+    "page", [growth_page(growth_report()), comparison_page(comparison_report())], ids=["grow", "compare"]
+)
+def test_a_page_names_nothing_to_be_loaded_from_outside(page: str) -> None:
+    outside = re.findall(r"<(?:script|link|img)[^>]+(?:src|href)=[\"']?(https?:[^\"' >]+)", page)
+    assert outside == []
+    assert page.lower().startswith("<!doctype html>")
+
+
+def test_text_of_a_report_is_escaped() -> None:
+    report = comparison_report().model_copy(update={"application": "<script>alert(1)</script>"})
+    page = comparison_page(report)
+    assert "<script>alert(1)</script>" not in page
+
+
+@pytest.mark.browser
+def test_the_page_opens_offline_in_chromium(tmp_path: Path) -> None:
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("no Chromium on this machine")
+    from playwright.sync_api import sync_playwright
+
+    file = tmp_path / "page.html"
+    file.write_text(growth_page(growth_report()))
+    flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=flags)
+        try:
+            page = browser.new_page(viewport={"width": 1280, "height": 900})
+            asked: list[str] = []
+            wrong: list[str] = []
+            page.on("request", lambda request: asked.append(request.url))
+            page.on("pageerror", lambda error: wrong.append(str(error)))
+            page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
+            page.goto(file.as_uri())
+            page.wait_for_selector(".js-plotly-plot .main-svg", timeout=30_000)
+            assert wrong == []
+            assert [url for url in asked if not url.startswith(("file:", "data:", "blob:"))] == []
+            assert page.evaluate("document.documentElement.scrollWidth") <= 1280
+        finally:
+            browser.close()
+
+
+def test_dicts_are_json() -> None:
+    json.dumps(growth_figure(growth_report(), "p50"))
