@@ -28,4 +28,7 @@ def json_schema(kind: str) -> dict[str, Any]:
     if kind not in MODELS:
         raise MeshsimError(f"kind {kind!r} received; {choices(kind, MODELS)}")
     schema = MODELS[kind].model_json_schema(by_alias=True)
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": f"meshsim {kind}", **schema}
+    if kind == "application":  # a branch of one step may be written without its list: the model wraps it
+        branches = schema["$defs"]["Step"]["properties"]["parallel"]["anyOf"][0]
+        branches["items"] = {"anyOf": [branches["items"], {"$ref": "#/$defs/Step"}]}
+    return {**schema, "$schema": "https://json-schema.org/draft/2020-12/schema", "title": f"meshsim {kind}"}

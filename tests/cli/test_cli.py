@@ -67,9 +67,9 @@ def test_json_is_the_documented_contract_and_the_same_seed_gives_the_same_bytes(
 
 def test_grow_writes_a_page_and_json_has_services_and_crossovers(tmp_path: Path) -> None:
     grow = ["grow", "two-tier", "--services", "2,6", *SMALL]
-    out = meshsim(*grow, cwd=tmp_path).stdout
+    said = meshsim(*grow, cwd=tmp_path).stderr
     page = tmp_path / "meshsim-grow-two-tier.html"
-    assert page.name in out
+    assert page.name in said
     assert page.stat().st_size > 1_000_000  # plotly.js is inside: it opens offline
     report = json.loads(meshsim(*grow, "--json", "--no-html", cwd=tmp_path).stdout)
     assert report["schema"] == "meshsim/grow/1"

@@ -11,7 +11,8 @@ from meshsim.formats.isotope import COMPUTE_US
 from meshsim.formats.load import load_application
 from meshsim.formats.schema import MODELS, json_schema
 from meshsim.scenario.base import MeshsimError
-from meshsim.scenario.yaml_io import InputError
+from meshsim.scenario.catalog import names, resolve
+from meshsim.scenario.yaml_io import InputError, read
 
 GRAPHS = sorted((Path(__file__).parents[1] / "data" / "isotope").glob("*.yaml"))
 
@@ -119,10 +120,18 @@ def test_a_schema_is_published_for_every_kind_of_file(kind: str) -> None:
 
     schema = json_schema(kind)
     jsonschema.Draft202012Validator.check_schema(schema)
-    assert schema["title"]
+    assert schema["title"] == f"meshsim {kind}"
     assert schema["additionalProperties"] is False
 
 
 def test_an_unknown_kind_of_schema_is_refused() -> None:
     with pytest.raises(MeshsimError, match=r"kind 'mesh' received; choose from: application, costs"):
         json_schema("mesh")
+
+
+@pytest.mark.parametrize("name", names("applications"))
+def test_the_schema_accepts_the_shipped_applications(name: str) -> None:
+    import jsonschema
+
+    data = read(resolve("applications", name)).data
+    jsonschema.Draft202012Validator(json_schema("application")).validate(data)
