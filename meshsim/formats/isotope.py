@@ -28,8 +28,9 @@ SERVICE = (
 
 
 def is_isotope(data: Any) -> bool:
-    """Whether parsed YAML looks like an isotope service graph: services, and no schema of ours."""
-    return isinstance(data, dict) and "schema" not in data and isinstance(data.get("services"), list)
+    """Whether parsed YAML looks like an isotope service graph: services without endpoints, and no schema of ours."""
+    services = data.get("services") if isinstance(data, dict) and "schema" not in data else None
+    return isinstance(services, list) and not any(isinstance(s, dict) and "endpoints" in s for s in services)
 
 
 def convert(document: Document, name: str) -> tuple[Application, list[str]]:
@@ -133,7 +134,7 @@ class _Reader:
         fields = {"service": call} if isinstance(call, str) else self.mapping(call, where)
         self.refuse_unknown(fields, ("service", "size", "payloadSize", "probability"), where)
         service = fields.get("service")
-        if service not in self.kinds:
+        if not isinstance(service, str) or service not in self.kinds:
             raise self.document.fail(where, f"{service!r} received; {choices(str(service), known)}")
         size_key = "size" if "size" in fields else "payloadSize"
         given = self.bytes(fields[size_key], (*where, size_key)) if size_key in fields else None

@@ -50,7 +50,7 @@ def resolve(kind: str, name_or_path: str | Path, base: Path | None = None) -> Pa
     if text in names(kind):
         return models_root() / kind / f"{text}.yaml"
     candidates = [base / text] if base is not None else []
-    for candidate in [*candidates, Path(text)]:
+    for candidate in [*candidates, Path(text)] if text and len(text) < 4096 and "\0" not in text else []:
         if candidate.exists():
             return candidate
     if "/" in text or text.endswith(ENDINGS):

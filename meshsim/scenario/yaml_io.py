@@ -20,7 +20,9 @@ from ruamel.yaml.nodes import MappingNode, Node, ScalarNode
 from meshsim.scenario.base import MeshsimError
 from meshsim.scenario.suggest import choices
 
-LARGEST_FILE = 4 * 1024 * 1024
+LARGEST_FILE = {".json": 8 << 20, ".toml": 256 << 10}
+"""Bytes that are read at most, by ending; what cannot be read in a few seconds is no model file."""
+LARGEST_YAML = 2 << 20
 MOST_ALIASED = 50_000
 """Values that aliases may stand for, all in all: a few lines of nested aliases can mean billions."""
 MOST_REPORTED = 10
@@ -79,11 +81,10 @@ def read(path: str | Path) -> Document:
     try:
         if path.is_dir():
             raise InputError(f"{name}: is a folder; a file was expected")
-        size = path.stat().st_size
-        if size > LARGEST_FILE:
-            raise InputError(
-                f"{name}: {size / 2**20:.1f} MiB received; a model file has at most {LARGEST_FILE >> 20} MiB"
-            )
+        if path.exists() and not path.is_file():
+            raise InputError(f"{name}: is a device or a pipe; a file was expected")
+        suffix = path.suffix.lower()
+        _refuse_large(name, path.stat().st_size, suffix)
         text = path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
         raise InputError(f"{name}: no such file") from None
@@ -92,8 +93,16 @@ def read(path: str | Path) -> Document:
     except UnicodeDecodeError as error:
         raise InputError(f"{name}: is not UTF-8 text (byte {error.start}); a YAML file was expected") from None
     except OSError as error:
-        raise InputError(f"{name}: cannot be read ({error.strerror})") from None
-    return read_text(text, name, path.suffix.lower())
+        raise InputError(f"{name[:200]}: cannot be read ({error.strerror})") from None
+    except ValueError:  # a path with a NUL in it
+        raise InputError(f"{name!r}: is no path") from None
+    return read_text(text, name, suffix)
+
+
+def _refuse_large(name: str, size: int, suffix: str) -> None:
+    most = LARGEST_FILE.get(suffix, LARGEST_YAML)
+    if size > most:
+        raise InputError(f"{name}: {size / 2**20:.1f} MiB received; such a file has at most {most / 2**20:g} MiB")
 
 
 def read_text(text: str, name: str, suffix: str = ".yaml") -> Document:
@@ -102,10 +111,7 @@ def read_text(text: str, name: str, suffix: str = ".yaml") -> Document:
         return _read_plain(text, name, suffix)
     if not text.strip():
         raise InputError(f"{name}:1: the file is empty")
-    if len(text) > LARGEST_FILE:
-        raise InputError(
-            f"{name}: {len(text) / 2**20:.1f} MiB received; a model file has at most {LARGEST_FILE >> 20} MiB"
-        )
+    _refuse_large(name, len(text), suffix)
     if re.search(r"[\[{]{200}", text):  # told at a glance; the YAML scanner would need seconds for it
         raise InputError(f"{name}: is nested too deeply to be a model file")
     yaml = YAML(typ="safe", pure=True)
@@ -137,6 +143,8 @@ def _read_plain(text: str, name: str, suffix: str) -> Document:
         raise InputError(f"{name}:{error.lineno}: not valid JSON: {error.msg}") from None
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"{name}: not valid TOML: {error}") from None
+    except ValueError as error:  # a number of thousands of digits
+        raise InputError(f"{name}: {str(error)[:200]}") from None
     except RecursionError:
         raise InputError(f"{name}: is nested too deeply to be a model file") from None
     return Document(name, data)
@@ -175,7 +183,11 @@ class _Builder:
     def scalar(self, node: ScalarNode, where: Path_, key: str, line: int) -> Any:
         tag = str(node.tag or "").rsplit(":", 1)[-1]
         if tag in ("int", "float", "bool", "null"):
-            value = self.yaml.constructor.construct_object(node)
+            try:
+                value = self.yaml.constructor.construct_object(node)
+            except ValueError:
+                message = f"{_short(node.value)} received; no number that can be read"
+                raise InputError(self.document.at(where, message, line)) from None
             if isinstance(value, float) and not math.isfinite(value):
                 raise InputError(self.document.at(where, f"{node.value} received; a number must be finite", line))
         elif tag in ("str", "timestamp", ""):  # a date is kept as it was written
@@ -210,7 +222,7 @@ def validate(model: type[M], document: Document) -> M:
     if not isinstance(document.data, dict):
         raise document.fail((), f"{_short(document.data)} received; a mapping of names to values was expected")
     try:
-        return model.model_validate(document.data)
+        return model.model_validate(document.data, strict=True)
     except ValidationError as error:
         lines = list(dict.fromkeys(_sentences(model, document, error)))
     except RecursionError:

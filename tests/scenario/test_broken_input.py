@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from collections.abc import Callable
@@ -116,11 +117,13 @@ FILES: list[tuple[str, bytes, str]] = [
     ("a list", b"- 1\n", "a list received; a mapping"),
     ("binary", bytes(range(256)), "is not UTF-8 text"),
     ("control characters", b"a: \x00\x01\x02", "not valid YAML"),
-    ("ten megabytes of nonsense", b"x9!]{" * 2_000_000, "9.5 MiB received; a model file has at most 4 MiB"),
+    ("ten megabytes of nonsense", b"x9!]{" * 2_000_000, "9.5 MiB received; such a file has at most 2 MiB"),
     ("endless brackets", b"[" * 200_000, "nested too deeply"),
     ("deep mappings", b"".join(b" " * n + b"a:\n" for n in range(1500)), "nested too deeply"),
     ("billion laughs", bomb().encode(), "its aliases stand for more than 50000 values"),
     ("alias of itself", b"a: &a [*a]", "an alias refers to what it stands in"),
+    ("endless number", b"a: " + b"9" * 5000, "received; no number that can be read"),
+    ("no schema", b"services:\n- {name: a, endpoints: [{name: e}]}\n", "neither a meshsim application (first field"),
     ("neither kind", b"colour: red\n", "neither a meshsim application (first field"),
     ("two documents", b"a: 1\n---\nb: 2\n", "f:2: not valid YAML"),
 ]
@@ -135,6 +138,13 @@ def test_a_file_that_is_no_model_at_all_is_refused_quickly(tmp_path: Path, conte
 
 def test_missing_files_folders_and_names_are_told_apart(tmp_path: Path) -> None:
     assert timed(lambda: load_application(tmp_path / "none.yaml")) == f"{tmp_path}/none.yaml: no such file"
+    os.mkfifo(tmp_path / "pipe")
+    assert timed(lambda: load_application(tmp_path / "pipe")).endswith(
+        "pipe: is a device or a pipe; a file was expected"
+    )
+    assert "/dev/zero: is a device or a pipe" in timed(lambda: load_application("/dev/zero"))
+    assert "no such name" in timed(lambda: load_application(""))
+    assert "no such name" in timed(lambda: load_application("a" * 5000))
     assert timed(lambda: load_application(tmp_path)) == f"{tmp_path}: is a folder; a file was expected"
     message = timed(lambda: load_application("online-butik"))
     assert message.startswith(
