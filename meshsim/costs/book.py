@@ -12,6 +12,23 @@ from meshsim.scenario.base import MeshsimError, Name, Source, Strict
 from meshsim.scenario.suggest import choices
 
 
+class Evidence(Strict):
+    """What is behind a measured cost."""
+
+    experiment: Annotated[str, Field(description="Which experiment of `meshsim measure` gave it")]
+    rounds: Annotated[int, Field(ge=1, description="Interleaved rounds")]
+    spread: Annotated[
+        float, Field(ge=0, description="How far the rounds differ: (largest - smallest) / median of the figure")
+    ]
+    quantiles: Annotated[
+        dict[str, float], Field(description="Raw quantiles of what was observed, in the experiment's own unit")
+    ] = {}
+    residuals: Annotated[
+        dict[str, float], Field(description="Quantiles of (observed - fitted) / fitted, where a line was fitted")
+    ] = {}
+    taken_off: Annotated[str, Field(description="What measuring itself costs, and how it was taken off")] = ""
+
+
 class Cost(Strict):
     """One operation. Times are means in nanoseconds; ``standard_error`` is relative to them."""
 
@@ -23,6 +40,7 @@ class Cost(Strict):
     wait_ns_per_byte: Annotated[float, Field(ge=0, description="Time off the CPU per payload byte")] = 0.0
     bytes: Annotated[float, Field(ge=0, description="Memory per unit")] = 0.0
     cores: Annotated[float, Field(ge=0, description="CPU cores in use all the time, per unit")] = 0.0
+    ratio: Annotated[float, Field(ge=0, description="For what is a factor and no amount, such as a slow-down")] = 0.0
     law: Annotated[Literal["constant", "exponential", "lognormal"], Field(description="Shape of the time")] = "constant"
     cv: Annotated[float, Field(gt=0, le=10, description="Standard deviation over mean, for lognormal")] = 0.5
     kernel_share: Annotated[
@@ -32,6 +50,7 @@ class Cost(Strict):
     source: Literal["measured", "published", "derived", "assumed"]
     reference: Annotated[str, Field(min_length=3, description="Where it was read, or how it was derived")]
     conditions: Annotated[str, Field(description="Machine, versions, rate, payload")] = ""
+    evidence: Annotated[Evidence | None, Field(description="For source: measured")] = None
 
     @model_validator(mode="after")
     def _costs_something_or_says_nothing(self) -> Cost:
@@ -50,6 +69,10 @@ class CostBook(Strict):
     title: str = ""
     summary: str = ""
     machine: Annotated[str, Field(description="On what the figures were taken")] = ""
+    host: Annotated[
+        dict[str, str], Field(description="Conditions of a measured book: processor, kernel, versions")
+    ] = {}
+    samples: Annotated[str, Field(description="File beside this one with the raw samples of a measured book")] = ""
     entries: Annotated[list[Cost], Field(min_length=1)]
     sources: list[Source] = []
 

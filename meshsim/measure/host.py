@@ -1,0 +1,136 @@
+"""The conditions of a measurement: processor, kernel, clock, who else is using the machine, how fast it is now."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import platform
+import resource
+import time
+from pathlib import Path
+from types import TracebackType
+
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def conditions() -> dict[str, str]:
+    """What to know about this host when reading its figures; facts that it does not tell are left out."""
+    cpuinfo = _text("/proc/cpuinfo")
+    found = {
+        "processor": _field(cpuinfo, "model name"),
+        "family": " ".join(f"{name} {_field(cpuinfo, name)}" for name in ("cpu family", "model", "stepping")).strip(),
+        "cores": str(len(os.sched_getaffinity(0))),
+        "virtual machine": "yes" if " hypervisor" in cpuinfo else "no",
+        "memory": f"{_kib('/proc/meminfo', 'MemTotal') / 1024 / 1024:.0f} GiB",
+        "kernel": f"{platform.system()} {platform.release()}",
+        "distribution": _os_release(),
+        "clock": _text("/sys/devices/system/clocksource/clocksource0/current_clocksource"),
+        "governor": _text("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
+        "mitigations": _mitigations(),
+        "python": platform.python_version(),
+    }
+    return {name: value for name, value in found.items() if value}
+
+
+def _text(path: str) -> str:
+    try:
+        return Path(path).read_text(errors="replace").strip()
+    except OSError:
+        return ""
+
+
+def _field(text: str, name: str) -> str:
+    for line in text.splitlines():
+        key, _, value = line.partition(":")
+        if key.strip() == name:
+            return value.strip()
+    return ""
+
+
+def _kib(path: str, name: str) -> float:
+    words = _field(_text(path), name).split()
+    return float(words[0]) if words else 0.0
+
+
+def _os_release() -> str:
+    for line in _text("/etc/os-release").splitlines():
+        if line.startswith("PRETTY_NAME="):
+            return line.partition("=")[2].strip('"')
+    return ""
+
+
+def _mitigations() -> str:
+    """The vulnerabilities for which the kernel does extra work, shortly."""
+    folder = Path("/sys/devices/system/cpu/vulnerabilities")
+    lines = []
+    with contextlib.suppress(OSError):
+        for path in sorted(folder.iterdir()):
+            text = _text(str(path))
+            if text.startswith("Mitigation"):
+                lines.append(f"{path.name}: {text.removeprefix('Mitigation: ').split(';')[0]}")
+    return "; ".join(lines)
+
+
+def speed_probe() -> float:
+    """Nanoseconds that a fixed piece of work takes on one core: SHA-256 of 256 KiB, the best of 9.
+
+    When it moves between rounds, the clock of the processor did, and so did everything else.
+    """
+    block = bytes(256 * 1024)
+    best = float("inf")
+    for _ in range(9):
+        before = time.perf_counter_ns()
+        hashlib.sha256(block).digest()
+        best = min(best, time.perf_counter_ns() - before)
+    return best
+
+
+class LoadWatch:
+    """Watches how much CPU others use while something is measured: ``foreign_cores`` afterwards.
+
+    All that the host's processes did, less what this process and its descendants did. Interrupt time is in neither.
+    """
+
+    foreign_cores = 0.0
+
+    def __enter__(self) -> LoadWatch:
+        self._began, self._host, self._own = time.monotonic(), _host_seconds(), own_seconds()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        passed = max(time.monotonic() - self._began, 1e-9)
+        foreign = (_host_seconds() - self._host) - (own_seconds() - self._own)
+        # Counted in ticks of 10 ms: what is shorter than a few of them says nothing.
+        self.foreign_cores = 0.0 if passed < 0.1 else max(0.0, foreign / passed)
+
+
+def _host_seconds() -> float:
+    user, nice, system = (int(word) for word in _text("/proc/stat").split("\n", 1)[0].split()[1:4])
+    return (user + nice + system) / TICKS
+
+
+def own_seconds() -> float:
+    """CPU time of this process and of all its descendants, the ended ones included."""
+    total = 0.0
+    for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN):
+        used = resource.getrusage(who)
+        total += used.ru_utime + used.ru_stime
+    parents: dict[int, int] = {}
+    ticks: dict[int, int] = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError, ValueError):
+            fields = path.read_text().rpartition(")")[2].split()
+            pid = int(path.parent.name)
+            parents[pid] = int(fields[1])
+            ticks[pid] = sum(int(word) for word in fields[11:15])
+    me = os.getpid()
+    for pid in parents:
+        above = parents.get(pid)
+        while above is not None and above != me:
+            above = parents.get(above)
+        if above == me:
+            total += ticks[pid] / TICKS
+    return total
