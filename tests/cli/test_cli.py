@@ -137,7 +137,12 @@ def test_schema_prints_a_json_schema(tmp_path: Path) -> None:
         (["run", "none.yaml"], "none.yaml: no such file"),
         (["sweep", "none.yaml", "--out", "x"], "none.yaml: no such file"),
         (["show", "nothing"], "nothing"),
-        (["compare", "bookinfo", "--requests", "1"], "requests"),
+        (["compare", "bookinfo", "--requests", "1"], "requests: 1 received; must be at least 100"),
+        (["compare", "bookinfo", "--rps", "nan"], "rps: nan received; must be"),
+        (["compare", "bookinfo", "--html", "none/x.html"], "html: none/x.html received; it cannot be written"),
+        (["grow", "bookinfo", "--html", "none/x.html"], "html: none/x.html received; it cannot be written"),
+        (["sweep", "none.yaml", "--out", "x", "--jobs", "0"], "jobs: 0 received; must be 1 or more"),
+        (["show", ""], "no model has that name"),
     ],
 )
 def test_bad_input_gives_one_message_and_exit_code_2(tmp_path: Path, arguments: list[str], message: str) -> None:
@@ -156,11 +161,66 @@ def test_a_missing_cost_names_the_operation(tmp_path: Path) -> None:
     assert "(book)" in " ".join(done.stderr.split())
 
 
-def test_ctrl_c_keeps_what_is_done_and_exits_with_130(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "meshsim", "compare", "bookinfo", "--requests", "4000", "--jobs", "1"]
-    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    time.sleep(6)
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
-    assert process.returncode == 130, (out, err)
-    assert "Traceback" not in err
+def interrupted(*arguments: str, cwd: Path, when: str) -> tuple[str, str]:
+    """Press Ctrl-C once standard error or a file says so (``when``: text of a progress line, or a pattern of files)."""
+    command = [sys.executable, "-m", "meshsim", *arguments]
+    with (
+        (cwd / "err").open("w") as err,
+        subprocess.Popen(
+            command, cwd=cwd, stdout=subprocess.PIPE, stderr=err, text=True, env={**os.environ, "COLUMNS": "100"}
+        ) as process,
+    ):
+        for _ in range(600):
+            if when in (cwd / "err").read_text() or list(cwd.glob(when)):
+                break
+            time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate(timeout=60)
+    said = (cwd / "err").read_text()
+    assert process.returncode == 130, (out, said)
+    assert "Traceback" not in said
+    return out, said
+
+
+def test_ctrl_c_in_compare_prints_the_rows_that_are_done(tmp_path: Path) -> None:
+    # The first data plane takes well under a tenth of what the second does, so it is done at the first progress line.
+    (tmp_path / "wide.yaml").write_text(
+        "services:\n- {name: a, isEntrypoint: true, script: [["
+        + ", ".join("{call: b}" for _ in range(40)) + "]]}\n- {name: b, numReplicas: 20}\n"
+    )  # fmt: skip
+    asked = ["compare", "wide.yaml", "--rps", "50", "--requests", "100000", "--jobs", "2", "--json"]
+    out, said = interrupted(*asked, "--dataplanes", "no-mesh,istio-sidecar", cwd=tmp_path, when="compare: ")
+    report = json.loads(out)
+    assert report["partial"] is True
+    assert len(report["rows"]) < 2
+    assert f"Interrupted: {len(report['rows'])} runs were finished" in said
+
+
+def test_ctrl_c_in_run_reports_what_was_measured(tmp_path: Path) -> None:
+    (tmp_path / "s.yaml").write_text("application: online-boutique\nload: {rps: 100}\nrun: {requests: 1000000}\n")
+    out, _ = interrupted("run", "s.yaml", "--json", cwd=tmp_path, when="run: ")
+    report = json.loads(out)
+    assert report["partial"] is True
+    assert 100 < report["rows"][0]["requests"] < 1_000_000
+
+
+def test_ctrl_c_in_grow_keeps_the_finished_sizes_and_their_page(tmp_path: Path) -> None:
+    asked = ["grow", "two-tier", "--services", "2,40", "--requests", "100000", "--jobs", "1", "--json"]
+    out, _ = interrupted(*asked, "--dataplanes", "no-mesh,istio-sidecar", cwd=tmp_path, when="1 of 4 runs done")
+    report = json.loads(out)
+    assert report["partial"] is True
+    assert report["rows"]
+    assert (tmp_path / "meshsim-grow-two-tier.html").exists()
+
+
+def test_ctrl_c_in_sweep_keeps_every_finished_point(tmp_path: Path) -> None:
+    (tmp_path / "study.yaml").write_text(
+        "schema: meshsim/study/1\nscenario: {application: two-tier, run: {requests: 100}}\n"
+        "grid: {run.seed: [1, 2], run.requests: [100, 1000000]}\n"
+    )
+    out, _ = interrupted(
+        "sweep", "study.yaml", "--out", "results", "--jobs", "1", cwd=tmp_path, when="results/*.parquet"
+    )
+    kept = len(list((tmp_path / "results").glob("*.parquet")))
+    assert kept >= 1
+    assert f"{kept} computed, {4 - kept} missing" in " ".join(out.split())
