@@ -125,8 +125,8 @@ def _idle_extra(samples: Samples) -> str:
     if not len(more):
         return ""
     return (
-        f"Across cores each process is charged {np.median(more) / 1000:.1f} us more a message (see kernel.wakeup): not in "
-        "here, because a busy reader need not be woken"
+        f"Across cores each process is charged {np.median(more) / 1000:.1f} us more a message (see kernel.wakeup): not "
+        "in here, because a busy reader need not be woken"
     )
 
 
