@@ -149,6 +149,8 @@ class Lab:
         self._numbers = itertools.count(1)
         self._bridge: Process | None = None
         self._addresses = itertools.count(10)
+        self.gateway = f"{SUBNET}.1"
+        """The bridge's own address: where a pod may send what is for nobody."""
 
     def __enter__(self) -> Lab:
         self.ledger = Ledger()
@@ -275,7 +277,7 @@ class Lab:
         self.call(
             ["ip", "-batch", "-"],
             pod=Pod(self, "bridge", self._bridge, ""),
-            stdin=f"link set lo up\nlink add bridge0 type bridge\naddr add {SUBNET}.1/24 dev bridge0\n"
+            stdin=f"link set lo up\nlink add bridge0 type bridge\naddr add {self.gateway}/24 dev bridge0\n"
             "link set bridge0 up\n",
         )
         return self._bridge

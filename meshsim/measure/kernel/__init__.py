@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from meshsim.costs.book import Cost
 from meshsim.measure.experiment import Experiment, Samples
-from meshsim.measure.kernel import sockets, syscall, wakeup
+from meshsim.measure.kernel import connections, flows, sockets, syscall, wakeup
 
-PARTS = (syscall, wakeup, sockets)
+PARTS = (syscall, wakeup, sockets, connections, flows)
 EXPERIMENTS: list[Experiment] = [experiment for part in PARTS for experiment in part.EXPERIMENTS]
 
 
