@@ -75,8 +75,8 @@ def costs(samples: Samples) -> list[Cost]:
             "kernel.conntrack.message",
             "message",
             experiment=NAME,
-            reference=f"{how}: a connection that iptables-{backend} translated from a service address to a pod address, "
-            f"less a plain one from pod to pod; tracking without translation: {np.median(tracked):.0f} ns. An "
+            reference=f"{how}: a connection that iptables-{backend} translated from a service address to a pod "
+            f"address, less a plain one from pod to pod; tracking without translation: {np.median(tracked):.0f} ns. An "
             "acknowledgement travels with the answer, so a message is one packet, tracked in the client's pod",
             cpu=figure(service),
             kernel_share=1.0,
@@ -103,8 +103,8 @@ def costs(samples: Samples) -> list[Cost]:
                 "kernel.redirect.tproxy.message",
                 "message, at one end",
                 experiment=NAME,
-                reference=f"{how}: a connection captured by TPROXY on the way in less a plain one. Only the packets that "
-                "come in walk the mangle table; the route by mark is looked up for each",
+                reference=f"{how}: a connection captured by TPROXY on the way in less a plain one. Only the packets "
+                "that come in walk the mangle table; the route by mark is looked up for each",
                 cpu=figure(tproxy),
                 kernel_share=1.0,
                 taken_off=TIMER,
