@@ -155,7 +155,8 @@ def costs(samples: Samples) -> list[Cost]:
             experiment=NAME,
             reference=f"iptables-{first} REDIRECT in the pod's own nat table: captured on the way out (OUTPUT, "
             f"to a port of the same pod) less loopback: {np.median(captured):.0f} ns; on the way in (PREROUTING) "
-            f"less the direct path: {np.median(inbound):.0f} ns; their mean. A mesh's longer chains: add kernel.service.iptables.rule",
+            f"less the direct path: {np.median(inbound):.0f} ns; their mean. "
+            "A mesh's longer chains: add kernel.service.iptables.rule",
             cpu=figure((captured + inbound) / 2),
             kernel_share=1.0,
             taken_off=TIMER,

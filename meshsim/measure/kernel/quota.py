@@ -50,7 +50,7 @@ class Load:
         """Arrival times, ns."""
         count = max(2, int(seconds * 1e9 / self.every_ns))
         if not self.poisson:
-            return np.arange(count) * float(self.every_ns)
+            return np.arange(count, dtype=np.float64) * self.every_ns
         arrivals: Times = np.random.default_rng(seed).exponential(self.every_ns, count).cumsum()
         return arrivals
 
@@ -194,7 +194,8 @@ def costs(samples: Samples) -> list[Cost]:
             experiment=NAME,
             reference="bursts of 30 ms of work under quotas of a part of a core: mean latency over that of the same "
             "arrivals in which a group runs for its quota in each period and then stands still, averaged over where "
-            f"the periods begin. {throttled:.0f} periods were throttled. All loads and quotas: kernel.quota in the samples",
+            f"the periods begin. {throttled:.0f} periods were throttled. All loads and quotas: kernel.quota in "
+            "the samples",
             conditions=f"period {PERIOD_NS // 1_000_000} ms, one worker on one core, "
             f"cfs_bandwidth_slice_us {first.values['slice_us']:.0f}",
             ratio=figure([float(np.mean(factors[number])) for number in sorted(factors)]),
