@@ -14,7 +14,7 @@ from meshsim.measure.bench import Bench
 from meshsim.measure.book import cost
 from meshsim.measure.doctor import capability
 from meshsim.measure.experiment import Experiment, Samples
-from meshsim.measure.fit import figure, line
+from meshsim.measure.fit import best, figure, line
 from meshsim.measure.kernel.netfilter import (
     Backend,
     backends,
@@ -102,7 +102,7 @@ def costs(samples: Samples) -> list[Cost]:
             "accept, close by the accepting end, close. wait: what connect() takes less its CPU time; within one node "
             "the handshake runs to its end inside the call, between nodes add a round trip of the wire",
             conditions="three socket options set on each end that connects (no delay, two time limits)",
-            cpu=figure(values("direct_connection_ns")),
+            cpu=best(values("direct_connection_ns")),
             wait=figure(values("direct_connect_ns") - values("direct_connect_cpu_ns")),
             kernel_share=1.0,
             taken_off=TIMER,

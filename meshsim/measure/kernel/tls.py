@@ -80,8 +80,8 @@ def costs(samples: Samples) -> list[Cost]:
             reference="TLS 1.3 between a client and a server in one thread over memory, no socket; each verifies "
             f"the other's certificate; mean of client ({client.min() / 1000:.0f} us) and server "
             f"({server.min() / 1000:.0f} us). Setting up the two objects is left out, the server's session "
-            "tickets are in. Profiled, OpenSSL 3.0 spends most of it looking up algorithms and allocating, little of it "
-            "on curves: it is no measure of other libraries",
+            "tickets are in. Profiled, OpenSSL 3.0 spends most of it looking up algorithms and allocating, little of "
+            "it on curves: it is no measure of other libraries",
             conditions=made,
             cpu=best((client + server) / 2),
             taken_off="nothing: two clock readings are below a thousandth",

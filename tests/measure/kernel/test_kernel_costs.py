@@ -116,6 +116,7 @@ def test_rules_are_priced_by_the_host_s_own_back_end(backend: str, monkeypatch: 
     service = found["kernel.service.iptables.connection"]
     assert (service.cpu_ns, service.cpu_ns_per_byte) == (pytest.approx(9000, rel=0.01), 0.0)
     assert found["kernel.tcp.connection"].cpu_ns == 60_000
+    assert found["kernel.tcp.connection"].kernel_share == 1.0
     assert found["kernel.tcp.connection"].wait_ns == pytest.approx(500)
     assert found["kernel.redirect.iptables-redirect.connection"].cpu_ns == 9000  # 10 us out, 8 us in
     assert found["kernel.redirect.tproxy.connection"].cpu_ns == 3000
@@ -139,18 +140,20 @@ def test_flows_are_compared_within_a_round() -> None:
     made = []
     for number in range(ROUNDS):
         base = 10_000.0 * (1 + 0.2 * number)  # the host gets slower from round to round; the differences do not
-        for size in flows.SIZES:
+        for size in (flows.SMALL, flows.LARGE):
             added = {
                 "loopback": 0, "direct": 3000, "tracked": 3800, "nft_service": 5000, "nft_captured": 2400,
                 "inbound-redirect": 4600, "inbound-tproxy": 4400,
             }  # fmt: skip
-            values = {f"{name}_round_trip_ns": base + size + more for name, more in added.items()}
+            packets = 1 if size == flows.SMALL else 2
+            values = {f"{name}_round_trip_ns": base + size + packets * more for name, more in added.items()}
             made.append(sample(flows.NAME, number, {"bytes": size, "backend": "nft"}, values))
     found = by_operation(flows.costs(Samples(made)))
     assert found["kernel.conntrack.message"].cpu_ns == pytest.approx(1000)
     assert found["kernel.redirect.iptables-redirect.message"].cpu_ns == pytest.approx((1200 + 800) / 2)
     assert found["kernel.redirect.tproxy.message"].cpu_ns == pytest.approx(700)
     assert found["kernel.conntrack.message"].standard_error == 0.03  # the floor: rounds agree
+    assert "Of 4096 bytes, 2000 ns" in found["kernel.conntrack.message"].reference
 
 
 def test_a_record_is_half_of_encrypting_and_decrypting() -> None:

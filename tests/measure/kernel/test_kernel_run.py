@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -9,13 +10,15 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hosts import needs
 
 from meshsim.measure import ledger
 from meshsim.measure.doctor import capability
 from meshsim.measure.kernel import EXPERIMENTS, quota, sockets
-from meshsim.measure.lab import unified_root, v1_cpu_root
+from meshsim.measure.lab import Lab, unified_root, v1_cpu_root
+from meshsim.measure.native import tool
 from meshsim.measure.session import Session, measure
 
 root = needs("root", "compiler", "namespaces", "ip")
@@ -83,6 +86,21 @@ def test_two_processes_on_one_core_use_what_elapses(session: Session) -> None:
         assert charged == pytest.approx(sample.values["loopback_round_trip_ns"], rel=0.25)
 
 
+@needs("root", "compiler", "cgroup")
+def test_the_clocks_of_the_processes_agree_with_their_cgroup() -> None:
+    """CPU time is read from the clocks of the two processes; a cgroup around both counts the same."""
+    with Lab() as lab:
+        lab.keep_awake()
+        group = lab.cgroup()
+        argv = [str(tool("pingpong")), "0", "0", "64", "0.5", "unix=unix"]
+        found = json.loads(lab.call(argv, cgroup=group, schedule="realtime"))["unix"]
+        blocks = len(found["own_cpu_ns"])
+        # Of 110 round trips in a block the first 10 are not counted; the timer's cost is taken off, 3 a round trip.
+        trips = 110 * blocks
+        charged = trips * (np.mean(found["own_cpu_ns"]) + np.mean(found["peer_cpu_ns"]))
+        assert charged / 1000 == pytest.approx(group.usage().total_us, rel=0.15)
+
+
 @needs("root", "compiler", "cgroup", "cpu-quota")
 def test_a_quota_throttles_about_as_often_as_the_arithmetic_says(session: Session) -> None:
     (row,) = [row for row in quota.table(session.samples) if row.load == "burst"]
@@ -118,6 +136,7 @@ def test_a_failure_in_the_middle_undoes_everything(tmp_path: Path, monkeypatch: 
 KILLED = """
 import sys
 from pathlib import Path
+from meshsim.measure.native import tool
 from meshsim.measure.session import measure
 measure(["kernel"], Path(sys.argv[1]), only=["kernel.connections"], rounds=1, attempts=1, on_progress=print)
 """
