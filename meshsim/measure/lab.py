@@ -246,9 +246,13 @@ class Lab:
     def keep_awake(self) -> None:
         """A spinner of idle priority on each CPU: a CPU that sleeps costs the next wake-up milliseconds in a VM.
 
-        Autogroups would give it the weight of a whole login session, so they are switched off meanwhile.
+        Autogroups would give it the weight of a whole login session, so they are switched off meanwhile; where that
+        is not allowed, there are no spinners.
         """
-        self.setting(Path("/proc/sys/kernel/sched_autogroup_enabled"), "0")
+        autogroup = Path("/proc/sys/kernel/sched_autogroup_enabled")
+        self.setting(autogroup, "0")
+        if autogroup.exists() and autogroup.read_text().strip() != "0":
+            return
         for cpu in sorted(os.sched_getaffinity(0)):
             self.start(["sh", "-c", "while :; do :; done"], cpus=[cpu], schedule="idle")
 

@@ -23,7 +23,7 @@ from meshsim.measure.kernel.netfilter import (
     inbound_tproxy,
     service_pod,
 )
-from meshsim.measure.kernel.paths import TIMER, Cores, cores_to_compare, cpus, tcp
+from meshsim.measure.kernel.paths import TIMER, Cores, cores_to_compare, cpus, foremost, tcp
 from meshsim.measure.lab import Lab
 from meshsim.measure.native import tool
 
@@ -44,7 +44,7 @@ def connections(lab: Lab, cores: Cores, seconds: float, paths: Mapping[str, str]
     own, peer = cpus(cores)
     argv = [str(tool("connections")), str(own), str(peer), str(seconds), str(MOST)]
     argv += [f"{name}={path}" for name, path in paths.items()]
-    found = json.loads(lab.call(argv, schedule="realtime"))
+    found = json.loads(lab.call(argv, schedule=foremost()))
     return {f"{name}_{metric}": np.array(values) for name, some in found.items() for metric, values in some.items()}
 
 

@@ -80,7 +80,8 @@ def costs(samples: Samples) -> list[Cost]:
             experiment=NAME,
             reference=f"{how}: a connection that iptables-{backend} translated from a service address to a pod "
             f"address, less a plain one from pod to pod; tracking without translation: {np.median(tracked):.0f} ns. "
-            f"The acknowledgement travels with the answer, so a message is one packet, tracked in the client's pod.{twice}",
+            f"The acknowledgement travels with the answer, so a message is one packet, tracked in the client's "
+            f"pod.{twice}",
             cpu=figure(service),
             kernel_share=1.0,
             taken_off=TIMER,

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -131,6 +132,44 @@ def test_a_failure_in_the_middle_undoes_everything(tmp_path: Path, monkeypatch: 
     failed = measure(["kernel"], tmp_path / "host.yaml", quick=True, rounds=1, attempts=1, only=["kernel.sockets"])
     assert "the network is down" in failed.skipped[0].reason
     assert traces() == before
+
+
+UNPRIVILEGED = """
+import os, sys
+from importlib import import_module
+from pathlib import Path
+from meshsim.measure.experiment import GROUPS
+from meshsim.measure.session import measure
+for group in GROUPS:
+    import_module(f"meshsim.measure.{group}")
+os.setgroups([])
+os.setgid(65534)
+os.setuid(65534)  # only now: a Python in the home of root could not be started by others
+done = measure(["kernel"], Path(sys.argv[1]), quick=True, rounds=1, attempts=1)
+assert done.book is not None
+print(",".join(sorted({s.experiment for s in done.samples})), ",".join(e.operation for e in done.book.entries))
+print([s.experiment for s in done.skipped if "root" not in s.remedy])
+"""
+
+
+@root
+def test_without_root_the_rest_still_runs() -> None:
+    """As nobody: no pods and no realtime priority, yet calls, wake-ups, sockets and TLS are measured."""
+    with tempfile.TemporaryDirectory() as folder:  # tmp_path lies below a folder that others cannot enter
+        Path(folder).chmod(0o777)
+        out = subprocess.run(
+            [sys.executable, "-c", UNPRIVILEGED, f"{folder}/host.yaml"], capture_output=True, text=True, check=False,
+            env={**os.environ, "XDG_CACHE_HOME": folder},
+        )  # fmt: skip
+    if "Permission denied: 'cc" in out.stderr or "No module named" in out.stderr:
+        pytest.skip("this checkout or its Python cannot be read by others")
+    assert out.returncode == 0, out.stderr
+    first, others = out.stdout.splitlines()
+    ran, operations = (words.split(",") for words in first.split())
+    assert {"kernel.syscall", "kernel.wake-up", "kernel.sockets"} <= set(ran)
+    assert {"kernel.tcp.send", "kernel.tcp.receive", "kernel.context-switch"} <= set(operations)
+    assert "kernel.wire.same-node" not in operations
+    assert others == "[]"
 
 
 KILLED = """
