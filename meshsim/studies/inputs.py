@@ -64,6 +64,7 @@ def read_inputs(
         raise MeshsimError("dataplanes: none given; name at least one")
     app, notes = _application(application)
     planes = [plane if isinstance(plane, DataPlane) else load_dataplane(plane) for plane in dataplanes]
+    books = read_costs(costs)
     names = [plane.name for plane in planes]
     for name in names:
         if names.count(name) > 1:
@@ -72,8 +73,8 @@ def read_inputs(
         app,
         planes,
         machine if isinstance(machine, Machine) else load_machine(machine),
-        read_costs(costs),
-        tuple(notes),
+        books,
+        (*notes, *map(str, books.scales)),
         {
             "application": _named(application),
             "dataplanes": [_named(plane) for plane in dataplanes],
