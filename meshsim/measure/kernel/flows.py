@@ -123,6 +123,6 @@ EXPERIMENTS = [
     Experiment(
         NAME,
         "messages on connections that are tracked, translated, redirected, against plain ones [ns]",
-        run, seconds=4.0, quick_seconds=1.2, needs=("root", "compiler", "namespaces", "ip", "iptables"),
+        run, seconds=4.2, quick_seconds=1.4, needs=("root", "compiler", "namespaces", "ip", "iptables"),
     )
 ]  # fmt: skip
