@@ -42,7 +42,8 @@ def tool(name: str, *, static: bool = False) -> Path:
         raise LabError("no C compiler: install one (Debian: gcc) or the Python package ziglang")
     source = SOURCES / f"{name}.c"
     flags = [*FLAGS, *(["-static"] if static else [])]
-    stamp = hashlib.sha256(repr((command, flags)).encode() + source.read_bytes()).hexdigest()[:16]
+    headers = b"".join(path.read_bytes() for path in sorted(SOURCES.glob("*.h")))
+    stamp = hashlib.sha256(repr((command, flags)).encode() + headers + source.read_bytes()).hexdigest()[:16]
     target = _cache() / f"{name}-{stamp}"
     if not target.exists():
         with tempfile.TemporaryDirectory(dir=target.parent) as folder:
