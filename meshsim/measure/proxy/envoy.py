@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from meshsim.measure.doctor import envoy_path
-from meshsim.measure.lab import LabError, Process
+from meshsim.measure.lab import LabError
 from meshsim.measure.proxy.software import Role, thread_named
 from meshsim.measure.proxy.tls import Identity
 
@@ -57,9 +57,9 @@ class Envoy:
         file.write_text(json.dumps(self.configuration(role)))
         return [path, "-c", str(file), "--concurrency", str(role.workers), "--disable-hot-restart", "-l", "error"]
 
-    def worker(self, process: Process) -> Path | None:
+    def worker(self, pids: Sequence[int]) -> Path | None:
         """The thread that does the work."""
-        return thread_named(process, "wrk:worker_0")
+        return thread_named(pids[0], "wrk:worker_0")
 
     def configuration(self, role: Role) -> Config:
         """All of it, for one listener."""

@@ -45,10 +45,14 @@ def run(kind: Kind, bench: Bench) -> None:
     """Start it again and again: bare, with workers, clusters, endpoints; then connections, then nothing at all."""
     pair = Pair.make(bench.lab)
 
-    def starts(settings: dict[str, Setting], software: Software, workers: int = 1) -> None:
+    def starts(settings: dict[str, Setting], software: Software, workers: int = 0) -> None:
         def take() -> dict[str, float]:
             with bench.lab.scope():
-                return _started(pair, kind, software, workers)[1]
+                running, found = _started(pair, kind, software, workers or 1)
+                if workers:  # a worker takes memory as it works
+                    pair.drive(Demand(0, 64, seconds=0.2, warm_up=0.0), port=running.role.port)
+                    found["memory_bytes"] = float(running.memory())
+                return found
 
         bench.measure(settings, take)
 
@@ -60,7 +64,7 @@ def run(kind: Kind, bench: Bench) -> None:
         for endpoints in ENDPOINTS[::2] if bench.quick else ENDPOINTS:
             settings: dict[str, Setting] = {"grows": "endpoints", "units": endpoints * SPREAD_OVER}
             starts(settings, Envoy(clusters=SPREAD_OVER, endpoints=endpoints))
-        for workers in WORKERS[1::2] if bench.quick else WORKERS[1:]:
+        for workers in WORKERS[::2] if bench.quick else WORKERS:
             starts({"grows": "workers", "units": workers}, kind.software, workers)
     running, _ = _started(pair, kind, kind.software, 1)
     if kind is ENVOY:
@@ -88,7 +92,7 @@ def _started(pair: Pair, kind: Kind, software: Software, workers: int) -> tuple[
         heard = words.read_text(errors="replace").strip()[-800:]
         raise LabError(f"{kind.title}: no answer within {READY_WITHIN_S:.0f} s of its start: {heard}") from None
     cpu = cgroup.usage().total_us * 1000
-    running = Running(role, process, cgroup, None)
+    running = Running(role, process, cgroup, software)
     time.sleep(0.1)  # what it frees once it has started is not its own
     found = {"startup_ns": float(waited), "startup_cpu_ns": float(cpu), "memory_bytes": float(running.memory())}
     return running, found | {"memory_pss_bytes": float(running.memory("Pss"))}
@@ -168,14 +172,13 @@ def _costs(samples: Samples, kind: Kind) -> Iterable[Cost]:
         wait=figure(np.maximum(start_ns - start_cpu, 0.0)), cpu=figure(start_cpu), raw=bare[0],
     )  # fmt: skip
     for grows, unit in (("clusters", "cluster"), ("endpoints", "endpoint"), ("workers", "worker")):
-        zero = 1 if grows == "workers" else 0
-        rows = _points(samples, kind, grows, "memory_bytes", zero)
+        rows = _points(samples, kind, grows, "memory_bytes")
         if len(np.unique(rows[:, 1])) < 2:
             continue
         what = {
             "clusters": "slope over clusters, each with a virtual host and an endpoint, less that endpoint",
             "endpoints": f"slope over endpoints of {SPREAD_OVER} clusters",
-            "workers": "slope over worker threads",
+            "workers": "slope over worker threads, each of which has served",
         }[grows]
         per_unit = line(rows).per_unit
         yield cost(
@@ -183,8 +186,8 @@ def _costs(samples: Samples, kind: Kind) -> Iterable[Cost]:
             memory=_less_endpoint(samples, kind, per_unit) if grows == "clusters" else per_unit,
         )  # fmt: skip
         if grows == "clusters":
-            cpu = line(_points(samples, kind, grows, "startup_cpu_ns", zero)).per_unit
-            whole = line(_points(samples, kind, grows, "startup_ns", zero)).per_unit
+            cpu = line(_points(samples, kind, grows, "startup_cpu_ns")).per_unit
+            whole = line(_points(samples, kind, grows, "startup_ns")).per_unit
             yield cost(
                 f"startup.{key}.cluster", "cluster configured", experiment=here,
                 reference="slope of the time to the first answer over static clusters; waiting is what is not CPU",
@@ -210,17 +213,17 @@ def _rounds(found: list[Sample], metric: str) -> Floats:
     return np.array([min(s.values[metric] for s in found if s.round == r) for r in sorted({s.round for s in found})])
 
 
-def _points(samples: Samples, kind: Kind, grows: str, metric: str, zero: int) -> Floats:
-    """Rows (round, units, value); the bare proxy is the point at zero, but for endpoints, which have clusters."""
+def _points(samples: Samples, kind: Kind, grows: str, metric: str) -> Floats:
+    """Rows (round, units, value); for clusters the bare proxy is the point at zero."""
     rows = samples.points(name(kind), "units", metric, grows=grows)
-    if grows == "endpoints":
+    if grows != "clusters":
         return rows
-    bare = [(s.round, zero, s.values[metric]) for s in samples.of(name(kind), grows="nothing")]
+    bare = [(s.round, 0.0, s.values[metric]) for s in samples.of(name(kind), grows="nothing")]
     return np.concatenate([np.array(bare, np.float64).reshape(-1, 3), rows])
 
 
 def _less_endpoint(samples: Samples, kind: Kind, cluster: Figure) -> Figure:
-    rows = _points(samples, kind, "endpoints", "memory_bytes", 0)
+    rows = _points(samples, kind, "endpoints", "memory_bytes")
     if len(np.unique(rows[:, 1])) < 2:
         return cluster
     endpoint = scaled(line(rows).per_unit, -1.0)

@@ -1,11 +1,12 @@
 """What a request costs a proxy as load rises: work that stays, and wake-ups that are shared.
 
-One worker, two messages a request. A message costs work w, and a set-up s when it finds the worker asleep, which it
-does for a share 1 - rho of messages when the worker is busy a share rho of the time:
+One worker, two messages a request. A message costs work w, and a set-up s when it finds the worker asleep:
 
-    CPU a request = 2 w + 2 s (1 - rho)
+    CPU a request = 2 w + s x wake-ups a request
 
 This is the queue with set-up times that the simulator runs, and what is fitted to open-loop rates up to saturation.
+How often the worker sleeps is counted by the kernel. Where there is no single worker to count (Go moves its work
+between threads), it is taken from how busy the proxy is: a share 1 - rho of messages finds it asleep.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from meshsim.costs.book import Cost
 from meshsim.measure.bench import Bench
 from meshsim.measure.book import cost
 from meshsim.measure.experiment import Experiment, Sample, Samples
-from meshsim.measure.fit import Floats, Line, figure, line, scaled
+from meshsim.measure.fit import Floats, Line, figure, line
 from meshsim.measure.proxy.kinds import ALL, ENVOY, Kind
 from meshsim.measure.proxy.software import Role, start
 from meshsim.measure.proxy.traffic import DIRECT_PORT, Demand, Pair
@@ -79,25 +80,28 @@ def _shared(pair: Pair, bench: Bench, low: Demand) -> None:
             )
 
 
+def wakeups(sample: Sample) -> float:
+    """Of a request: counted, or two messages x (1 - rho)."""
+    return sample.values.get("sleeps", 2 * max(0.0, 1 - sample.values["busy"]))
+
+
 def points(samples: Samples, kind: Kind) -> Floats:
-    """Rows (round, 1 - rho, CPU ns a request) of the open-loop rates."""
+    """Rows (round, wake-ups a request, CPU ns a request) of the open-loop rates."""
     found = [
-        (s.round, 1 - s.values["busy"], s.values["cpu_ns"])
-        for s in samples.of(name(kind), loop="open")
-        if "load" in s.settings
+        (s.round, wakeups(s), s.values["cpu_ns"]) for s in samples.of(name(kind), loop="open") if "load" in s.settings
     ]
     return np.array(found, np.float64).reshape(-1, 3)
 
 
 def law(samples: Samples, kind: Kind) -> Line | None:
-    """2 w as the fixed term, 2 s as the term of 1 - rho; None without samples."""
+    """2 w as the fixed term, s as that of a wake-up; None without samples."""
     rows = points(samples, kind)
     return line(rows) if len(rows) >= 2 else None
 
 
 def without_wakeups(sample: Sample, found: Line) -> float:
     """CPU of a request less what the law takes for each of the few wake-ups that were counted, ns."""
-    return sample.values["cpu_ns"] - max(0.0, found.per_unit.value) / 2 * sample.values["sleeps"]
+    return sample.values["cpu_ns"] - max(0.0, found.per_unit.value) * wakeups(sample)
 
 
 def added_latency(samples: Samples, kind: Kind, path: str = "proxy") -> Floats:
@@ -131,12 +135,13 @@ def _costs(samples: Samples, kind: Kind) -> list[Cost]:
             f"proxy.{kind.key}.wakeup",
             "wake-up of an idle worker",
             experiment=name(kind),
-            reference="CPU: the term s of CPU a request = 2 w + 2 s (1 - rho), fitted to open-loop rates up to "
-            "saturation; rho is how busy the worker is. Waiting: p50 through the proxy less p50 without it at "
+            reference="CPU: the term s of CPU a request = 2 w + s x wake-ups, over open-loop rates up to saturation; "
+            + ("wake-ups are counted by the kernel" if "sleeps" in low[0].values else "wake-ups are 2 (1 - rho)")
+            + ". Waiting: p50 through the proxy less p50 without it at "
             f"{LOW_RATE:.0f} requests a second, less the CPU time of a request at that rate, halved"
             + _unexplained(added, low),
             conditions="HTTP/1.1, 64 B, 16 connections, one worker on a CPU of its own, redirected by iptables",
-            cpu=scaled(found.per_unit, 0.5),
+            cpu=found.per_unit,
             wait=wait,
             law="lognormal",
             cv=_cv(low),

@@ -27,7 +27,7 @@ SIZES = ((SMALL, SMALL), (MIDDLE, MIDDLE), (LARGE, SMALL), (SMALL, LARGE))
 """Bytes of request and response."""
 TCP_SIZES = ((SMALL, SMALL), (MIDDLE, MIDDLE), (LARGE, LARGE))
 REQUEST_SHARE = 0.55
-"""Of the fixed work of a request and its answer; a request is matched to a route. Our split, the published book's too."""
+"""Of the fixed work of a request and its answer; a request is matched to a route. Our split, as in published.yaml."""
 
 
 def name(kind: Kind) -> str:
@@ -82,7 +82,7 @@ def _costs(samples: Samples, kind: Kind) -> Iterable[Cost]:
 def _http(samples: Samples, kind: Kind, law: Line, protocol: Protocol) -> Iterable[Cost]:
     small = samples.of(name(kind), protocol=protocol, request_bytes=SMALL, response_bytes=SMALL)
     small = small or samples.of(load.name(kind), loop="closed")
-    fixed, words = law.fixed, "The term 2 w of the law of wake-ups"
+    fixed, words = law.fixed, "The term 2 w of CPU a request = 2 w + s x wake-ups"
     if protocol != "http1":
         ratio = _ratio(samples, kind, law, protocol)
         fixed, words = _product(law.fixed, ratio), f"HTTP/1.1's work x {ratio.value:.2f}, the ratio at saturation"

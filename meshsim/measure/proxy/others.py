@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from meshsim.measure.lab import LabError, Process, program
+from meshsim.measure.lab import LabError, program
 from meshsim.measure.proxy.software import Role
 
 MODULES = (Path("/usr/lib/nginx/modules"), Path("/usr/share/nginx/modules"))
@@ -68,9 +69,9 @@ http {{
 """)
         return [_path("nginx"), "-c", str(file), "-p", str(folder)]
 
-    def worker(self, process: Process) -> Path | None:
-        """It is a child of the master, and not known as it starts."""
-        return None
+    def worker(self, pids: Sequence[int]) -> Path | None:
+        """It is the child of the master."""
+        return Path(f"/proc/{pids[-1]}/task/{pids[-1]}")
 
 
 @dataclass(frozen=True)
@@ -104,9 +105,9 @@ backend up
 """)
         return [_path("haproxy"), "-f", str(file), "-db", "-q"]
 
-    def worker(self, process: Process) -> Path | None:
+    def worker(self, pids: Sequence[int]) -> Path | None:
         """One thread is all of it."""
-        return Path(f"/proc/{process.pid}/task/{process.pid}")
+        return Path(f"/proc/{pids[0]}/task/{pids[0]}")
 
 
 @dataclass(frozen=True)
@@ -140,6 +141,6 @@ http://:{role.port} {{
         environment.append(f"GOMAXPROCS={role.workers}")
         return ["env", *environment, _path("caddy"), "run", "--config", str(file), "--adapter", "caddyfile"]
 
-    def worker(self, process: Process) -> Path | None:
+    def worker(self, pids: Sequence[int]) -> Path | None:
         """Its goroutines move between threads."""
         return None
