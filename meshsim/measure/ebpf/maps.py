@@ -1,0 +1,73 @@
+"""Look-ups in maps, by type and size: random keys, one look-up after the other."""
+
+from __future__ import annotations
+
+import struct
+
+import numpy as np
+
+from meshsim.measure.bench import Bench
+from meshsim.measure.ebpf.objects import Loaded
+from meshsim.measure.ebpf.system import test_run, update_many
+from meshsim.measure.ebpf.testrun import one_cpu
+from meshsim.measure.experiment import Experiment
+from meshsim.measure.lab import LabError
+
+NAME = "ebpf.map-look-up"
+LOOKUPS = 8
+"""In one run of a program (programs/maps.c)."""
+TYPES = ("array", "percpu_array", "hash", "lru_hash")
+SIZES = (1, 64, 1024, 16_384, 131_072, 1_048_576)
+QUICK_SIZES = (1, 1024, 65_536)
+
+
+def run(bench: Bench) -> None:
+    """Every type at every size. What choosing the keys costs, and the harness, is taken off in the same round."""
+    runs, passes = (10_000, 2) if bench.quick else (20_000, 4)
+    sizes = QUICK_SIZES if bench.quick else SIZES
+    with one_cpu():
+        for kind in TYPES:
+            for size in sizes:
+                # An LRU map throws out entries before it is full: it gets twice the room, and so twice the buckets.
+                with Loaded("maps", entries={kind: 2 * size if kind == "lru_hash" else size}) as loaded:
+                    _fill(loaded.maps[kind], kind, size)
+                    program = loaded.program(f"look_{kind}", "xdp")
+                    nothing = loaded.program("look_nothing", "xdp")
+                    bench.measure(
+                        {"type": kind, "entries": size},
+                        lambda p=program, n=nothing, s=size: {"look_up_ns": _look_up_ns(p, n, s, runs, passes)},
+                    )
+
+
+def _look_up_ns(program: int, nothing: int, size: int, runs: int, passes: int) -> float:
+    found = []
+    for seed in range(passes):
+        start = struct.pack("=III", 12345 + seed, size - 1, 0).ljust(64, b"\0")
+        with_look_ups = test_run(program, start, runs)
+        if struct.unpack_from("=I", with_look_ups.data, 8)[0]:
+            raise LabError("a key was not in the map")
+        found.append((with_look_ups.ns - test_run(nothing, start, runs).ns) / LOOKUPS)
+    return min(found)
+
+
+def _fill(fd: int, kind: str, size: int) -> None:
+    """All keys from 0, all values 0."""
+    if kind == "percpu_array" or kind == "array":
+        return  # arrays are full of zeros from the start
+    keys = np.zeros((size, 4), np.uint32)
+    keys[:, 0] = np.arange(size)
+    for first in range(0, size, 65_536):
+        chunk = keys[first : first + 65_536]
+        update_many(fd, chunk.tobytes(), bytes(8 * len(chunk)), len(chunk))
+
+
+EXPERIMENTS = [
+    Experiment(
+        NAME,
+        "look-ups in array, per-CPU array, hash and LRU maps of 1 … 1M entries, random keys [ns]",
+        run,
+        seconds=7,
+        quick_seconds=1.2,
+        needs=("bpf",),
+    )
+]
