@@ -64,6 +64,16 @@ def version_of(name: str, *arguments: str) -> str:
     return lines[0].strip() if lines else name
 
 
+def _tproxy() -> str:
+    """Whether a TPROXY rule loads, tried in a network namespace that ends with the command."""
+    unshare, iptables = program("unshare"), program("iptables")
+    if unshare is None or iptables is None:
+        return ""
+    rule = "-t mangle -A PREROUTING -p tcp --dport 80 -j TPROXY --on-port 1 --tproxy-mark 1".split()
+    done = subprocess.run([unshare, "--net", iptables, *rule], capture_output=True, check=False)
+    return "yes" if done.returncode == 0 else ""
+
+
 def _cgroup() -> str:
     root = unified_root()
     return str(root) if root is not None and os.access(root, os.W_OK) else ""
@@ -122,6 +132,7 @@ CHECKS: dict[str, tuple[str, Callable[[], str], str]] = {
     "namespaces": ("network namespaces", _namespaces, "run as root (CAP_SYS_ADMIN, CAP_NET_ADMIN)"),
     "ip": ("the ip command", lambda: version_of("ip", "-V"), "apt-get install iproute2"),
     "iptables": ("iptables", lambda: version_of("iptables", "--version"), "apt-get install iptables"),
+    "tproxy": ("TPROXY", _tproxy, "root, iptables and a kernel with CONFIG_NETFILTER_XT_TARGET_TPROXY"),
     "cgroup": ("CPU time by cgroup (v2)", _cgroup, "run as root on a host that mounts cgroup2"),
     "cpu-quota": ("CPU quota by cgroup", _quota, "run as root, with the cpu controller of cgroups"),
     "bpf": ("eBPF programs", _bpf, "run as root (CAP_BPF) on a kernel with CONFIG_BPF_SYSCALL"),

@@ -33,7 +33,7 @@ def zig(tool: str) -> list[str] | None:
 
 @functools.cache
 def tool(name: str, *, static: bool = False) -> Path:
-    """Path of the compiled program ``native/<name>.c``. Compiled once for each version of its source.
+    """Path of the compiled program ``native/<name>.c``. Compiled once for each version of its source and our headers.
 
     LabError if there is no compiler, or with the compiler's words.
     """
@@ -42,7 +42,8 @@ def tool(name: str, *, static: bool = False) -> Path:
         raise LabError("no C compiler: install one (Debian: gcc) or the Python package ziglang")
     source = SOURCES / f"{name}.c"
     flags = [*FLAGS, *(["-static"] if static else [])]
-    stamp = hashlib.sha256(repr((command, flags)).encode() + source.read_bytes()).hexdigest()[:16]
+    texts = b"".join(path.read_bytes() for path in [source, *sorted(SOURCES.glob("*.h"))])
+    stamp = hashlib.sha256(repr((command, flags)).encode() + texts).hexdigest()[:16]
     target = _cache() / f"{name}-{stamp}"
     if not target.exists():
         with tempfile.TemporaryDirectory(dir=target.parent) as folder:

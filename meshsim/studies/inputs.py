@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from meshsim import __version__
-from meshsim.costs.book import CostBook, Costs
+from meshsim.costs.book import CostBook
+from meshsim.costs.books import Costs
 from meshsim.formats.load import load_application
 from meshsim.results.rows import Provenance
 from meshsim.scenario.application import Application

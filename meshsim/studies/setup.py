@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from meshsim.costs.book import Costs
+from meshsim.costs.books import Costs
 from meshsim.formats.load import load_application
 from meshsim.plan.lower import lower
 from meshsim.plan.plan import Plan
