@@ -7,6 +7,7 @@ what ``build`` makes of the sources, byte for byte.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import struct
 import subprocess
@@ -184,7 +185,9 @@ class Loaded:
         """Load a program; its file descriptor. BpfError with the verifier's words if it refuses."""
         verdict = self.judge(program, kind)
         if verdict.fd < 0:
-            raise system.BpfError(getattr(system.errno, verdict.error), f"load {program} of {self.name}", verdict.words)
+            raise system.BpfError(
+                getattr(errno, verdict.error, errno.EINVAL), f"load {program} of {self.name}", verdict.words
+            )
         return self._keep(verdict.fd)
 
 

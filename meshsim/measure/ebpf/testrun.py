@@ -11,11 +11,12 @@ import socket
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from meshsim.measure.bench import Bench
 from meshsim.measure.ebpf.objects import Loaded
 from meshsim.measure.ebpf.system import test_run, update
-from meshsim.measure.experiment import Experiment
+from meshsim.measure.experiment import Experiment, Reading
 from meshsim.measure.lab import LabError
 
 NAME = "ebpf.program"
@@ -41,13 +42,9 @@ def packet(source: str = CLIENT, destination: str = SERVER, payload: int = 64) -
 
 
 def allow(loaded: Loaded, peers: dict[str, int], port: int, others: int = 1000) -> None:
-    """Fill the maps of policy: who has which identity, and that they may use the port; among others, as in a cluster."""
-    for number in range(others):
-        update(loaded.maps["identities"], struct.pack(">I", 0x0A630000 + number), struct.pack("=I", 1000 + number))
-        update(
-            loaded.maps["policy"], struct.pack("=I", 1000 + number) + struct.pack(">HH", port, 0), bytes([1, 0, 0, 0])
-        )
-    for peer, identity in peers.items():
+    """Fill the maps of policy: who has which identity and may use the port, among others, as in a cluster."""
+    everyone = {f"10.99.{n // 256}.{n % 256}": 1000 + n for n in range(others)} | peers
+    for peer, identity in everyone.items():
         update(loaded.maps["identities"], socket.inet_aton(peer), struct.pack("=I", identity))
         rule = struct.pack("=I", identity) + struct.pack(">H", port) + struct.pack("=H", 6)
         update(loaded.maps["policy"], rule, struct.pack("=I", 1))
@@ -64,7 +61,7 @@ def one_cpu(number: int = 0) -> Iterator[None]:
         os.sched_setaffinity(0, before)
 
 
-def repeated(program: int, data: bytes, runs: int, passes: int, returns: int | None = None) -> list[float]:
+def repeated(program: int, data: bytes, runs: int, passes: int, returns: int) -> list[float]:
     """ns of one run, a figure for each pass. The kernel rounds down to whole ns: half of one is added.
 
     LabError if the program did not return what it should: then it did not do the work either.
@@ -72,7 +69,7 @@ def repeated(program: int, data: bytes, runs: int, passes: int, returns: int | N
     found = []
     for _ in range(passes):
         ran = test_run(program, data, runs)
-        if returns is not None and ran.returned != returns & 0xFFFFFFFF:
+        if ran.returned != returns & 0xFFFFFFFF:
             raise LabError(f"the program returned {ran.returned}, not {returns}")
         found.append(ran.ns + 0.5)
     return found
@@ -89,10 +86,11 @@ def run(bench: Bench) -> None:
             kind, returns = PROGRAMS[name]
             program = loaded.program(name, kind)
             data = _swapped(reply) if name == "tc_policy_out" else packet()
-            bench.measure(
-                {"program": name},
-                lambda p=program, d=data, r=returns: {"run_ns": min(repeated(p, d, runs, passes, r))},
-            )
+            bench.measure({"program": name}, partial(_run_ns, program, data, runs, passes, returns))
+
+
+def _run_ns(program: int, data: bytes, runs: int, passes: int, returns: int) -> dict[str, Reading | str]:
+    return {"run_ns": min(repeated(program, data, runs, passes, returns))}
 
 
 def _swapped(data: bytes) -> bytes:

@@ -93,7 +93,7 @@ def checked_packet_read(size: int) -> Verdict:
 def http(program: str, size: int) -> Verdict:
     """Our parser of HTTP/1.1 request lines, for lines of so many bytes."""
     with Loaded("http", constants={"bound": size}) as loaded:
-        return loaded.judge(program, "xdp")
+        return loaded.judge(program, "tc-ingress")
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ FAMILIES = [
     Family("bpf-loop", "the same loop under bpf_loop", "turns", called_loop,
            _doubling(1000, 1 << 30, 32), False, "a body that is a function is walked through once"),
     Family("branches", "decisions that each leave another value", "decisions", branches,
-           range(10, 33, 2), True, "paths double: a parser that remembers what it saw is as large as its possibilities"),
+           range(10, 33, 2), True, "paths double: what a parser remembers multiplies what must be proved"),
     Family("pending-jumps", "conditional jumps that wait to be looked at", "jumps", pending_jumps,
            _doubling(512, 16_384), True, "how many ways out a piece of code may have"),
     Family("stack", "bytes of stack", "bytes", stack, _doubling(64, 4096), True,

@@ -59,7 +59,7 @@ struct sock {
   u32 dst_ip4;
 };
 struct sockopt {
-  __attribute__((aligned(8))) struct sock *sk;
+  struct sock *sk;
   void *optval, *optval_end;
   int level, optname;
   volatile int optlen, retval;  // volatile: two writes are not to become one, which the verifier refuses

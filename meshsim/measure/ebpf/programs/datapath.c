@@ -24,6 +24,8 @@ PROGRAM(xdp_policy)(struct xdp_md *ctx) {
 
 PROGRAM(tc_pass)(struct sk_buff_md *ctx) { return TC_NEXT; }
 
+PROGRAM(tc_accept)(struct sk_buff_md *ctx) { return TC_PASS; }
+
 PROGRAM(tc_drop)(struct sk_buff_md *ctx) { return TC_DROP; }
 
 PROGRAM(tc_redirect)(struct sk_buff_md *ctx) { return redirect(target, 0); }

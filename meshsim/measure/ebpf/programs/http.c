@@ -1,5 +1,5 @@
 // An HTTP/1.1 request line, parsed byte by byte: method, path, version. The packet is the text.
-// XDP_PASS for a request line that is well-formed and ends within the bound, else XDP_DROP.
+// TC_PASS for a request line that is well-formed and ends within the bound, else TC_DROP.
 //
 //   check        a plain loop that only checks the line
 //   find         a plain loop that also remembers where the path is, as routing by path needs it
@@ -27,7 +27,7 @@ INLINE u32 next(u32 state, u8 byte) {
   }
 }
 
-PROGRAM(check)(struct xdp_md *ctx) {
+PROGRAM(check)(struct sk_buff_md *ctx) {
   u8 *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
   u32 state = METHOD;
   for (u32 i = 0; i < bound; i++) {
@@ -35,11 +35,11 @@ PROGRAM(check)(struct xdp_md *ctx) {
     state = next(state, data[i]);
     if (state >= DONE) break;
   }
-  return state == DONE ? XDP_PASS : XDP_DROP;
+  return state == DONE ? TC_PASS : TC_DROP;
 }
 
 struct parser {
-  struct xdp_md *ctx;
+  struct sk_buff_md *ctx;
   u32 at, state, path_from, path_to;
 };
 
@@ -54,10 +54,10 @@ INLINE void step(struct parser *parser, u8 byte, u32 at) {
 enum { LONGEST = 16384 };
 
 INLINE int verdict(struct parser *parser) {
-  return parser->state == DONE && parser->path_to - parser->path_from < LONGEST ? XDP_PASS : XDP_DROP;
+  return parser->state == DONE && parser->path_to - parser->path_from < LONGEST ? TC_PASS : TC_DROP;
 }
 
-PROGRAM(find)(struct xdp_md *ctx) {
+PROGRAM(find)(struct sk_buff_md *ctx) {
   struct parser parser = {ctx, 0, METHOD, 0, 0};
   u8 *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
   for (u32 i = 0; i < bound; i++) {
@@ -70,7 +70,7 @@ PROGRAM(find)(struct xdp_md *ctx) {
 
 static long turn(u32 index, struct parser *parser);
 
-PROGRAM(find_called)(struct xdp_md *ctx) {
+PROGRAM(find_called)(struct sk_buff_md *ctx) {
   struct parser parser = {ctx, 0, METHOD, 0, 0};
   repeat(bound, turn, &parser, 0);
   return verdict(&parser);

@@ -19,9 +19,9 @@ SECTION("maps") struct map lru_hash = {LRU_HASH, sizeof(struct key), 8, 1, 0};
 #define STEP(state) ((state) * 1664525u + 1013904223u)
 
 #define LOOK_UP(name, MAP, KEY)                                                            \
-  PROGRAM(name)(struct xdp_md *ctx) {                                            \
+  PROGRAM(name)(struct sk_buff_md *ctx) {                                            \
     struct run *run = (void *)(long)ctx->data;                                             \
-    if ((void *)(run + 1) > (void *)(long)ctx->data_end) return XDP_DROP;                  \
+    if ((void *)(run + 1) > (void *)(long)ctx->data_end) return TC_DROP;                  \
     u32 state = run->state, misses = 0;                                                    \
     _Pragma("unroll") for (int i = 0; i < LOOKUPS; i++) {                                  \
       state = STEP(state);                                                                 \
@@ -34,7 +34,7 @@ SECTION("maps") struct map lru_hash = {LRU_HASH, sizeof(struct key), 8, 1, 0};
     }                                                                                      \
     run->state = state;                                                                    \
     run->misses += misses;                                                                 \
-    return XDP_PASS;                                                                       \
+    return TC_PASS;                                                                       \
   }
 
 #define NUMBER u32 key = (state >> 8) & run->mask
@@ -50,9 +50,9 @@ INLINE u64 *nothing(struct key *key, u64 *zero) {
   __asm__ volatile("" : : "r"(key) : "memory");
   return zero;
 }
-PROGRAM(look_nothing)(struct xdp_md *ctx) {
+PROGRAM(look_nothing)(struct sk_buff_md *ctx) {
   struct run *run = (void *)(long)ctx->data;
-  if ((void *)(run + 1) > (void *)(long)ctx->data_end) return XDP_DROP;
+  if ((void *)(run + 1) > (void *)(long)ctx->data_end) return TC_DROP;
   u32 state = run->state;
   u64 zero = 0;
   _Pragma("unroll") for (int i = 0; i < LOOKUPS; i++) {
@@ -61,5 +61,5 @@ PROGRAM(look_nothing)(struct xdp_md *ctx) {
     state += (u32)*nothing(&key, &zero);
   }
   run->state = state;
-  return XDP_PASS;
+  return TC_PASS;
 }
