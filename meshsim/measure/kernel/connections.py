@@ -14,7 +14,7 @@ from meshsim.measure.bench import Bench
 from meshsim.measure.book import cost
 from meshsim.measure.doctor import capability
 from meshsim.measure.experiment import Experiment, Samples
-from meshsim.measure.fit import figure, line
+from meshsim.measure.fit import best, figure, line
 from meshsim.measure.kernel.netfilter import (
     Backend,
     backends,
@@ -102,11 +102,11 @@ def costs(samples: Samples) -> list[Cost]:
             "kernel.tcp.connection",
             "connection, both ends",
             experiment=NAME,
-            reference="from pod to pod over veth and bridge, both processes pinned to one core: socket, connect, accept, "
-            "close by the accepting end, close. wait: what connect() takes less its CPU time; within one node the "
-            "handshake runs to its end inside the call, between nodes add a round trip of the wire",
+            reference="from pod to pod over veth and bridge, both processes pinned to one core: socket, connect, "
+            "accept, close by the accepting end, close. wait: what connect() takes less its CPU time; within one node "
+            "the handshake runs to its end inside the call, between nodes add a round trip of the wire",
             conditions="three socket options set on each end that connects (no delay, two time limits)",
-            cpu=figure(values("direct_connection_ns")),
+            cpu=best(values("direct_connection_ns")),
             wait=figure(values("direct_connect_ns") - values("direct_connect_cpu_ns")),
             kernel_share=1.0,
             taken_off=TIMER,
@@ -124,8 +124,9 @@ def costs(samples: Samples) -> list[Cost]:
         name = "iptables" if backend == first else f"iptables-{backend}"
         by_rule = line(rule_rows(samples, f"{backend}_service", "direct"))
         how = (
-            f"iptables-{backend}: connections from a pod to a service address (DNAT in its nat table, the matching rule "
-            f"after 0 to {max(RULES)} others of the same kind) less connections to the pod address, in turns"
+            f"iptables-{backend}: connections from a pod to a service address (DNAT in its nat table, the "
+            f"matching rule after 0 to {max(RULES)} others of the same kind) less connections to the pod "
+            "address, in turns"
         )
         made += [
             cost(
@@ -156,9 +157,10 @@ def costs(samples: Samples) -> list[Cost]:
             "kernel.redirect.iptables-redirect.connection",
             "connection, at one end",
             experiment=NAME,
-            reference=f"iptables-{first} REDIRECT in the pod's own nat table: captured on the way out (OUTPUT, to a port "
-            f"of the same pod) less loopback: {np.median(captured):.0f} ns; on the way in (PREROUTING) less the direct "
-            f"path: {np.median(inbound):.0f} ns; their mean. A mesh's longer chains: add kernel.service.iptables.rule",
+            reference=f"iptables-{first} REDIRECT in the pod's own nat table: captured on the way out (OUTPUT, "
+            f"to a port of the same pod) less loopback: {np.median(captured):.0f} ns; on the way in (PREROUTING) "
+            f"less the direct path: {np.median(inbound):.0f} ns; their mean. "
+            "A mesh's longer chains: add kernel.service.iptables.rule",
             cpu=figure((captured + inbound) / 2),
             kernel_share=1.0,
             taken_off=TIMER,
@@ -173,8 +175,8 @@ def costs(samples: Samples) -> list[Cost]:
                 "kernel.redirect.tproxy.connection",
                 "connection, at one end",
                 experiment=NAME,
-                reference=f"iptables-{first} TPROXY in the mangle table of the receiving pod, with its policy route, less "
-                "the direct path, in turns",
+                reference=f"iptables-{first} TPROXY in the mangle table of the receiving pod, with its policy route, "
+                "less the direct path, in turns",
                 cpu=figure(tproxy - values("direct_connection_ns")),
                 kernel_share=1.0,
                 taken_off=TIMER,

@@ -24,8 +24,8 @@ from meshsim.measure.kernel.netfilter import (
 from meshsim.measure.kernel.paths import TIMER, pingpong, tcp
 
 NAME = "kernel.flows"
-SIZES = (64, 4096)
-QUICK_SIZES = (64,)
+SMALL, LARGE = 64, 4096
+"""Bytes: one segment, and more than one, which draws an acknowledgement of its own."""
 
 
 def run(bench: Bench) -> None:
@@ -44,40 +44,43 @@ def run(bench: Bench) -> None:
     paths["inbound-redirect"] = inbound_redirect(lab, backend, plain)
     if capability("tproxy").ok:
         paths["inbound-tproxy"] = inbound_tproxy(lab, backend, plain)
-    for size in QUICK_SIZES if bench.quick else SIZES:
+    for size in (SMALL,) if bench.quick else (SMALL, LARGE):
         seconds = 0.5 if bench.quick else 1.5
         settings = {"bytes": size, "backend": backend}
         bench.measure(settings, partial(pingpong, lab, "same", size, seconds, paths))
 
 
-def added(samples: Samples, path: str, less: str) -> NDArray[np.float64]:
-    """By round, ns that a message takes more on one path than on another: the mean over the sizes."""
-    by_round: dict[int, list[float]] = {}
-    for sample in samples.of(NAME):
-        one, other = (sample.values.get(f"{name}_round_trip_ns") for name in (path, less))
-        if one is not None and other is not None:
-            by_round.setdefault(sample.round, []).append((one - other) / 2)
-    return np.array([np.mean(by_round[number]) for number in sorted(by_round)])
+def added(samples: Samples, path: str, less: str, size: int = SMALL) -> NDArray[np.float64]:
+    """By round, ns that a message takes more on one path than on another."""
+    metrics = [f"{name}_round_trip_ns" for name in (path, less)]
+    found = [[s.values[m] for m in metrics] for s in samples.of(NAME, bytes=size) if set(metrics) <= s.values.keys()]
+    return np.array([(one - other) / 2 for one, other in found])
 
 
 def costs(samples: Samples) -> list[Cost]:
     """kernel.conntrack.message and kernel.redirect.{iptables-redirect,tproxy}.message."""
-    found = samples.of(NAME)
+    found = samples.of(NAME, bytes=SMALL)
     if not found:
         return []
     backend = str(found[0].settings["backend"])
-    how = "half a round trip between two processes pinned to one core, in turns over both paths"
+    how = f"half a round trip of {SMALL} bytes between two processes pinned to one core, in turns over both paths"
     tracked, service = added(samples, "tracked", "direct"), added(samples, f"{backend}_service", "direct")
     outbound, inbound = added(samples, f"{backend}_captured", "loopback"), added(samples, "inbound-redirect", "direct")
     tproxy = added(samples, "inbound-tproxy", "direct")
+    large = added(samples, f"{backend}_service", "direct", LARGE)
+    twice = (
+        f" Of {LARGE} bytes, {np.median(large):.0f} ns: above one segment the acknowledgement is a packet of its own."
+        if len(large)
+        else ""
+    )
     made = [
         cost(
             "kernel.conntrack.message",
             "message",
             experiment=NAME,
-            reference=f"{how}: a connection that iptables-{backend} translated from a service address to a pod address, "
-            f"less a plain one from pod to pod; tracking without translation: {np.median(tracked):.0f} ns. An "
-            "acknowledgement travels with the answer, so a message is one packet, tracked in the client's pod",
+            reference=f"{how}: a connection that iptables-{backend} translated from a service address to a pod "
+            f"address, less a plain one from pod to pod; tracking without translation: {np.median(tracked):.0f} ns. "
+            f"The acknowledgement travels with the answer, so a message is one packet, tracked in the client's pod.{twice}",
             cpu=figure(service),
             kernel_share=1.0,
             taken_off=TIMER,
@@ -103,8 +106,8 @@ def costs(samples: Samples) -> list[Cost]:
                 "kernel.redirect.tproxy.message",
                 "message, at one end",
                 experiment=NAME,
-                reference=f"{how}: a connection captured by TPROXY on the way in less a plain one. Only the packets that "
-                "come in walk the mangle table; the route by mark is looked up for each",
+                reference=f"{how}: a connection captured by TPROXY on the way in less a plain one. Only the packets "
+                "that come in walk the mangle table; the route by mark is looked up for each",
                 cpu=figure(tproxy),
                 kernel_share=1.0,
                 taken_off=TIMER,

@@ -1,4 +1,4 @@
-"""Pods with packet filters: service addresses by DNAT, capture by REDIRECT and by TPROXY; both back-ends of iptables."""
+"""Pods with packet filters: service addresses by DNAT, capture by REDIRECT and TPROXY; both iptables back-ends."""
 
 from __future__ import annotations
 
