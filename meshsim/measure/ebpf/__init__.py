@@ -21,4 +21,4 @@ EXPERIMENTS: list[Experiment] = [e for part in (*PARTS, verifier) for e in part.
 
 def costs(samples: Samples) -> list[Cost]:
     """What the samples of this group give."""
-    return [c for part in (http, datapath, service, sockmap) for c in part.costs(samples)]
+    return [c for part in (maps, http, datapath, service, sockmap) for c in part.costs(samples)]

@@ -21,7 +21,7 @@ from meshsim.measure.ebpf.attach import XDP_GENERIC, XDP_NATIVE, at_interface, i
 from meshsim.measure.ebpf.objects import Loaded
 from meshsim.measure.ebpf.system import BpfError, ran, statistics
 from meshsim.measure.experiment import Experiment, Reading, Samples
-from meshsim.measure.fit import best, line
+from meshsim.measure.fit import Figure, Line, best, line
 from meshsim.measure.kernel.paths import TIMER, cores_to_compare, pingpong, tcp
 from meshsim.measure.lab import Lab, Pod
 
@@ -147,6 +147,9 @@ def costs(samples: Samples) -> list[Cost]:
         if len(harness) and len(floor)
         else ""
     )
+    live = [s.values["policy_run_ns"] - s.values["nothing_run_ns"] for s in samples.of(LIVE)]
+    if live:
+        beside += f" By live run statistics, more than a program that does nothing: {np.median(live):.0f} ns."
     return [
         cost(
             "kernel.ebpf.policy.message",
@@ -157,7 +160,7 @@ def costs(samples: Samples) -> list[Cost]:
             "pod's interface, both processes pinned to one core. An acknowledgement travels with the answer, so a "
             f"message is one packet; count twice where it does not.{beside}",
             conditions="the copies find the maps in the cache",
-            cpu=slope.per_unit,
+            cpu=Line(slope.per_unit, Figure(0.0, 0.0, 0.0, slope.per_unit.rounds), slope.residuals),
             kernel_share=1.0,
             taken_off=TIMER,
             raw=samples.of(NAME, cores="same")[0],

@@ -7,11 +7,14 @@ from functools import partial
 
 import numpy as np
 
+from meshsim.costs.book import Cost
 from meshsim.measure.bench import Bench
+from meshsim.measure.book import cost
 from meshsim.measure.ebpf.objects import Loaded
-from meshsim.measure.ebpf.system import test_run, update_many
+from meshsim.measure.ebpf.system import run_on, update_many
 from meshsim.measure.ebpf.testrun import one_cpu
-from meshsim.measure.experiment import Experiment, Reading
+from meshsim.measure.experiment import Experiment, Reading, Samples
+from meshsim.measure.fit import best
 from meshsim.measure.lab import LabError
 
 NAME = "ebpf.map-look-up"
@@ -43,11 +46,11 @@ def _look_up_ns(program: int, nothing: int, size: int, runs: int, passes: int) -
     with_look_ups, without = [], []
     for seed in range(passes):
         start = struct.pack("=III", 12345 + seed, size - 1, 0).ljust(64, b"\0")
-        ran = test_run(program, start, runs)
+        ran = run_on(program, start, runs)
         if struct.unpack_from("=I", ran.data, 8)[0]:
             raise LabError("a key was not in the map")
         with_look_ups.append(ran.ns)
-        without.append(test_run(nothing, start, runs).ns)
+        without.append(run_on(nothing, start, runs).ns)
     return {"look_up_ns": (min(with_look_ups) - min(without)) / LOOKUPS}
 
 
@@ -60,6 +63,37 @@ def _fill(fd: int, kind: str, size: int) -> None:
     for first in range(0, size, 65_536):
         chunk = keys[first : first + 65_536]
         update_many(fd, chunk.tobytes(), bytes(8 * len(chunk)), len(chunk))
+
+
+PRICED = 1024
+"""Entries of the map whose look-up is priced: as many services or peers as a large cluster has."""
+
+
+def costs(samples: Samples) -> list[Cost]:
+    """kernel.ebpf.map.<type>: a look-up in a map that stays in the processor's caches; other sizes are said."""
+    made = []
+    for kind in TYPES:
+        rows = samples.points(NAME, "entries", "look_up_ns", type=kind)
+        sizes = sorted(set(rows[:, 1]))
+        if not sizes:
+            continue
+        by_size = {int(size): best(rows[rows[:, 1] == size, 2]) for size in sizes}
+        size = min(by_size, key=lambda s: abs(s - PRICED))
+        others = ", ".join(f"{entries}: {one.value:.1f} ns" for entries, one in by_size.items())
+        name = f"kernel.ebpf.map.{kind.replace('_', '-')}"
+        made.append(
+            cost(
+                name,
+                "look-up",
+                experiment=NAME,
+                reference=f"{size} entries, random keys, each look-up waits for the one before. By entries: {others}",
+                conditions="keys of 4 bytes in arrays, of 16 in hashes; values of 8 bytes",
+                cpu=by_size[size],
+                kernel_share=1.0,
+                taken_off="the harness and the choice of keys: the same program without look-ups, in the same round",
+            )
+        )
+    return made
 
 
 EXPERIMENTS = [

@@ -24,6 +24,8 @@ _libc.syscall.restype = ctypes.c_long
 MAP_CREATE, MAP_LOOKUP, MAP_UPDATE, PROG_LOAD, PROG_ATTACH, TEST_RUN = 0, 1, 2, 5, 8, 10
 OBJECT_INFO, BTF_LOAD, MAP_FREEZE, MAP_UPDATE_BATCH, LINK_CREATE, ENABLE_STATS = 15, 18, 22, 26, 28, 32
 
+NAME = b"meshsim"
+"""What our programs are called in lists of programs."""
 ARRAY = 2
 READ_ONLY_FOR_PROGRAMS = 1 << 7
 
@@ -149,7 +151,7 @@ def judge(instructions: bytes, kind: Kind, btf: int = 0, functions: bytes = b"")
     records = ctypes.create_string_buffer(functions, max(len(functions), 1))
     fields = _attributes(
         (0, "I", kind.type), (4, "I", len(instructions) // 8), (8, "Q", _address(text)), (16, "Q", _address(licence)),
-        (24, "I", 4), (28, "I", len(log)), (32, "Q", _address(log)), (68, "I", kind.attach),
+        (24, "I", 4), (28, "I", len(log)), (32, "Q", _address(log)), (48, "16s", NAME), (68, "I", kind.attach),
         *([(72, "I", btf), (76, "I", 8), (80, "Q", _address(records)), (88, "I", len(functions) // 8)] if btf else []),
     )  # fmt: skip
     began = time.perf_counter_ns()
@@ -209,7 +211,7 @@ class Run:
     """The packet afterwards."""
 
 
-def test_run(program: int, packet: bytes, runs: int) -> Run:
+def run_on(program: int, packet: bytes, runs: int) -> Run:
     """Run a program of a packet ``runs`` times on it."""
     data, after = ctypes.create_string_buffer(packet, len(packet)), ctypes.create_string_buffer(len(packet))
     fields = _attributes(

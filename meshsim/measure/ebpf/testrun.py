@@ -15,7 +15,7 @@ from functools import partial
 
 from meshsim.measure.bench import Bench
 from meshsim.measure.ebpf.objects import Loaded
-from meshsim.measure.ebpf.system import test_run, update
+from meshsim.measure.ebpf.system import run_on, update
 from meshsim.measure.experiment import Experiment, Reading
 from meshsim.measure.lab import LabError
 
@@ -68,7 +68,7 @@ def repeated(program: int, data: bytes, runs: int, passes: int, returns: int) ->
     """
     found = []
     for _ in range(passes):
-        ran = test_run(program, data, runs)
+        ran = run_on(program, data, runs)
         if ran.returned != returns & 0xFFFFFFFF:
             raise LabError(f"the program returned {ran.returned}, not {returns}")
         found.append(ran.ns + 0.5)
