@@ -76,6 +76,8 @@ class Process:
     def stop(self) -> None:
         """End it now."""
         if self.popen.poll() is None:
+            with contextlib.suppress(OSError):  # one of idle priority would take seconds to die on a busy host
+                os.sched_setscheduler(self.pid, os.SCHED_OTHER, os.sched_param(0))
             self.popen.terminate()
             try:
                 self.popen.wait(2.0)
@@ -174,6 +176,10 @@ class Lab:
             self.ledger.gone(number)
 
         self._stack.callback(undo)
+
+    def promise(self, kind: str, **what: Any) -> None:
+        """Write down what is about to be made by other means; it is removed at the end of the scope."""
+        self._undo(kind, self.ledger.add(kind, **what), **what)
 
     # Processes --------------------------------------------------------------------------------------------------
 

@@ -52,6 +52,7 @@ class Wasmtime(Runtime):
     """wasmtime through its C interface. Variants: strategies of compiling."""
 
     def command(self, mode: str, module: Path, *arguments: object) -> list[str]:
+        """As above."""
         argv = [str(tool("wasm_runtime", library=wasmtime_library())), mode, str(module)]
         return argv + [str(a) for a in arguments]
 
@@ -66,6 +67,7 @@ class Node(Runtime):
     }
 
     def command(self, mode: str, module: Path, *arguments: object) -> list[str]:
+        """As above."""
         node = program("node")
         if node is None:
             raise LabError("node is not installed: apt-get install nodejs")
@@ -78,6 +80,7 @@ class Interpreter(Runtime):
     """wasm3, which interprets; for compute only."""
 
     def command(self, mode: str, module: Path, *arguments: object) -> list[str]:
+        """As above."""
         return [sys.executable, str(HERE / "interpreter.py"), str(module), *map(str, arguments)]
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from meshsim.costs.book import Cost
 from meshsim.measure.bench import Bench
 from meshsim.measure.book import cost
-from meshsim.measure.experiment import Experiment, Reading, Samples
+from meshsim.measure.experiment import Experiment, Reading, Samples, Setting
 from meshsim.measure.fit import Figure, best, figure, line, scaled
 from meshsim.measure.lab import Lab
 from meshsim.measure.native import tool
@@ -35,7 +35,7 @@ def compile_all(runtime: Runtime, bench: Bench) -> None:
         module = folder / f"{size}.wasm"
         module.write_bytes(grown(source, size))
         for variant in runtime.variants[: 1 if bench.quick else None]:
-            settings = {"variant": variant, "module_bytes": module.stat().st_size}
+            settings: dict[str, Setting] = {"variant": variant, "module_bytes": module.stat().st_size}
             bench.measure(settings, partial(runtime.measure, bench.lab, "compile", module, count, variant))
 
 
@@ -125,9 +125,10 @@ EXPERIMENTS = [e for runtime in (WASMTIME, NODE, WASM3) for e in _experiments(ru
 def costs(samples: Samples) -> list[Cost]:
     """Entries startup.wasm.*, runtime.wasm.*, memory.runtime.wasm-instance."""
     found: list[Cost] = []
-    for runtime in (WASMTIME, NODE):
+    compilers: tuple[Runtime, ...] = (WASMTIME, NODE)
+    for runtime in compilers:
         found += _compile_costs(runtime, samples) + _instance_costs(runtime, samples) + _call_costs(runtime, samples)
-    for runtime in (WASMTIME, NODE, WASM3):
+    for runtime in (*compilers, WASM3):
         found += _compute_costs(runtime, samples)
     return found + _memory_costs(samples)
 
@@ -154,7 +155,7 @@ def _compile_costs(runtime: Runtime, samples: Samples) -> list[Cost]:
                     "startup.wasm.wasmtime.load",
                     "module",
                     experiment=name,
-                    reference="wasmtime: a module compiled before is loaded; bytes are those of the module's source form",
+                    reference="wasmtime: a module compiled before is loaded; bytes are those of the .wasm file",
                     conditions=CONDITIONS,
                     cpu=line(samples.points(name, "module_bytes", "deserialize_ns", variant=variant)),
                 )
