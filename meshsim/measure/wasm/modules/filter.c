@@ -72,6 +72,8 @@ EXPORT int proxy_on_configure(int context, int size) {
       } else into = c == 'r' ? &mine->reads : c == 'a' ? &mine->adds : c == 'h' ? &mine->hash : c == 'm' ? &mine->answer : 0;
     }
     if (mine->hash > MOST_BYTES) return 0;
+    // What the compiler cannot know: a hash over zeros would become one multiplication.
+    for (int at = 0; at < mine->hash; at++) bytes[at] = at * size + context;
     return 1;
   }
   return 0;
