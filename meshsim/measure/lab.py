@@ -76,8 +76,6 @@ class Process:
     def stop(self) -> None:
         """End it now."""
         if self.popen.poll() is None:
-            with contextlib.suppress(OSError):  # one of idle priority would take seconds to die on a busy host
-                os.sched_setscheduler(self.pid, os.SCHED_OTHER, os.sched_param(0))
             self.popen.terminate()
             try:
                 self.popen.wait(2.0)
