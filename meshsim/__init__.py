@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from meshsim.costs.book import CostBook as CostBook
-    from meshsim.costs.book import Costs as Costs
+    from meshsim.costs.books import Costs as Costs
     from meshsim.formats.load import load_application as load_application
     from meshsim.scenario.application import Application as Application
     from meshsim.scenario.base import MeshsimError as MeshsimError
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 _HOME = {
     "Application": "scenario.application",
     "CostBook": "costs.book",
-    "Costs": "costs.book",
+    "Costs": "costs.books",
     "DataPlane": "scenario.dataplane",
     "Machine": "scenario.machine",
     "MeshsimError": "scenario.base",

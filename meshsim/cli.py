@@ -215,6 +215,112 @@ def sweep(study: str, out: str, jobs: int | None, dry_run: bool) -> int:
     return INTERRUPTED if done.partial else 0
 
 
+# Measuring this host -----------------------------------------------------------------------------------------------
+
+
+@cli.command()
+@_json_option
+def doctor(as_json: bool) -> None:
+    """Say what this host can measure, what it lacks, and the remedy."""
+    from dataclasses import asdict
+
+    from meshsim.measure.doctor import examine
+    from meshsim.measure.experiment import GROUPS
+    from meshsim.measure.session import experiments
+    from meshsim.terminal import measuring
+
+    found, every = examine(), experiments(GROUPS)
+    if as_json:
+        there = {one.name for one in found if one.ok}
+        _print(
+            _plain(
+                {
+                    "schema": "meshsim/doctor/1",
+                    "capabilities": [{**asdict(one), "ok": one.ok} for one in found],
+                    "experiments": [
+                        {"name": e.name, "what": e.what, "needs": list(e.needs), "ok": set(e.needs) <= there}
+                        for e in every
+                    ],
+                }
+            )
+        )
+    else:
+        _print(measuring.doctor(found, every))
+
+
+@cli.command(short_help="Measure this host: a cost book of its own.")
+@click.argument("groups", nargs=-1)
+@click.option("--out", type=click.Path(dir_okay=False), default="my-host.yaml", show_default=True, metavar="FILE",
+              help="The cost book; its raw samples go beside it, and are resumed from.")  # fmt: skip
+@click.option("--quick", is_flag=True, help="Fewer points, shorter: everything within 3 minutes.")
+@click.option("--rounds", type=click.IntRange(1, 100), default=3, show_default=True,
+              help="Interleaved rounds over everything; intervals need 3.")  # fmt: skip
+@click.option("--fresh", is_flag=True, help="Throw away the samples that lie beside FILE, instead of completing them.")
+@click.option("--only", multiple=True, metavar="NAME", help="Only this experiment; may be repeated.")
+@click.option("--attempts", type=click.IntRange(1, 10), default=3, show_default=True,
+              help="How often a point that others disturbed is taken at most.")  # fmt: skip
+@click.option("--list", "list_only", is_flag=True, help="Only list the experiments, and what this host lacks for them.")
+@click.option("--clean", is_flag=True, help="Only remove what a killed run left behind.")
+@_json_option
+def measure(
+    groups: tuple[str, ...],
+    out: str,
+    only: tuple[str, ...],
+    list_only: bool,
+    clean: bool,
+    as_json: bool,
+    **options: Any,
+) -> int:
+    """Measure this host and write a cost book.
+
+    GROUPS: kernel, ebpf, proxy, wasm, container, or all (the default). An interrupted run goes on where it was.
+    """
+    from meshsim.measure import session
+    from meshsim.measure.ledger import clean as clean_up
+    from meshsim.terminal import measuring
+
+    chosen = session.groups_named(groups)
+    if clean:
+        removed = clean_up()
+        _print([*(f"removed {line}" for line in removed.lines), f"{len(removed.lines)} things removed."])
+        return 0
+    session.refuse_unknown(only, chosen)
+    if list_only:
+        _print(measuring.listing([e for e in session.experiments(chosen) if not only or e.name in only]))
+        return 0
+    done = _with_progress("measure", lambda **live: session.measure(chosen, Path(out), only=only, **options, **live))
+    _print(_plain(session.as_data(done)) if as_json else measuring.session(done))
+    return 0 if done.complete else INTERRUPTED
+
+
+@cli.group()
+def costs() -> None:
+    """Look into cost books."""
+
+
+@costs.command("diff")
+@click.argument("first")
+@click.argument("second")
+@_json_option
+def costs_diff(first: str, second: str, as_json: bool) -> None:
+    """Show two cost books side by side, as ratios with intervals.
+
+    FIRST, SECOND: names (meshsim list) or paths.
+    """
+    from dataclasses import asdict
+
+    from meshsim.costs.diff import diff
+    from meshsim.scenario.catalog import load_book
+    from meshsim.terminal import measuring
+
+    found = diff(load_book(first), load_book(second))
+    if as_json:
+        plain = asdict(found) | {"ratios": [{**asdict(one), "differs": one.differs} for one in found.ratios]}
+        _print(_plain({"schema": "meshsim/costs-diff/1", **plain}))
+    else:
+        _print(measuring.diff(found))
+
+
 # Models ------------------------------------------------------------------------------------------------------------
 
 

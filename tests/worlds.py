@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from meshsim.costs.book import Cost, CostBook, Costs
+from meshsim.costs.book import Cost, CostBook
+from meshsim.costs.books import Costs
 from meshsim.engines import reference
 from meshsim.plan.lower import lower
 from meshsim.plan.plan import Plan

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from meshsim.scenario.base import MeshsimError, Name, Source, Strict
-from meshsim.scenario.suggest import choices
+from meshsim.scenario.base import Name, Source, Strict
 
 
 class Evidence(Strict):
@@ -76,6 +73,11 @@ class CostBook(Strict):
     entries: Annotated[list[Cost], Field(min_length=1)]
     sources: list[Source] = []
 
+    @property
+    def measured(self) -> bool:
+        """Whether it was measured on one host, rather than put together from documents."""
+        return bool(self.host)
+
     @model_validator(mode="after")
     def _each_operation_once(self) -> CostBook:
         seen: set[str] = set()
@@ -84,37 +86,3 @@ class CostBook(Strict):
                 raise ValueError(f"operation {entry.operation} is given twice in book {self.name}")
             seen.add(entry.operation)
         return self
-
-
-class MissingCost(MeshsimError):
-    """A data plane needs an operation that no book prices."""
-
-
-@dataclass(frozen=True)
-class Costs:
-    """Several books read as one: the first book that knows an operation wins."""
-
-    books: Sequence[CostBook]
-
-    def __post_init__(self) -> None:
-        table: dict[str, tuple[Cost, str]] = {}
-        for book in self.books:
-            for entry in book.entries:
-                table.setdefault(entry.operation, (entry, book.name))
-        object.__setattr__(self, "_table", table)
-
-    def __getitem__(self, operation: str) -> Cost:
-        table: dict[str, tuple[Cost, str]] = self._table  # type: ignore[attr-defined]
-        if operation not in table:
-            raise MissingCost(
-                f"no cost for operation {operation!r} in the books searched "
-                f"({', '.join(book.name for book in self.books)}); {choices(operation, table, limit=6)}"
-            )
-        return table[operation][0]
-
-    def __contains__(self, operation: str) -> bool:
-        return operation in self._table  # type: ignore[attr-defined]
-
-    def __iter__(self) -> Iterator[tuple[Cost, str]]:
-        """Each entry in force, with the name of its book."""
-        return iter(self._table.values())  # type: ignore[attr-defined]

@@ -67,11 +67,7 @@ class Process:
 
     def memory(self) -> dict[str, int]:
         """Bytes by kind, of ``smaps_rollup``: Rss, Pss, Private_Dirty …"""
-        found = {}
-        for line in Path(f"/proc/{self.pid}/smaps_rollup").read_text().splitlines()[1:]:
-            name, value = line.split(":")
-            found[name] = int(value.split()[0]) * 1024
-        return found
+        return memory(self.pid)
 
     def stop(self) -> None:
         """End it now."""
@@ -82,6 +78,15 @@ class Process:
             except subprocess.TimeoutExpired:
                 self.popen.kill()
                 self.popen.wait()
+
+
+def memory(pid: int) -> dict[str, int]:
+    """Bytes by kind that a process uses: Rss, Pss, Private_Dirty …"""
+    found = {}
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]:
+        name, value = line.split(":")
+        found[name] = int(value.split()[0]) * 1024
+    return found
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from meshsim.measure.experiment import GROUPS, Experiment, Sample, Samples
 from meshsim.measure.host import conditions, speed_probe
 from meshsim.measure.lab import Lab, LabError
 from meshsim.scenario.base import MeshsimError
+from meshsim.scenario.suggest import choices
 
 ROUNDS = 3
 SCHEMA = "meshsim/samples/1"
@@ -54,6 +55,22 @@ class Session:
     resumed: int = 0
     """Samples that were there already."""
     complete: bool = True
+
+
+def groups_named(names: Sequence[str]) -> list[str]:
+    """Groups as a user names them: some, all or none (which is all). MeshsimError for another name."""
+    for name in names:
+        if name not in (*GROUPS, "all"):
+            raise MeshsimError(f"group {name!r} received; {choices(name, [*GROUPS, 'all'])}")
+    return list(GROUPS) if not names or "all" in names else [group for group in GROUPS if group in names]
+
+
+def refuse_unknown(only: Sequence[str], groups: Sequence[str]) -> None:
+    """MeshsimError for an experiment that the groups do not have."""
+    known = [e.name for e in experiments(groups)]
+    for name in only:
+        if name not in known:
+            raise MeshsimError(f"--only: {name!r} received; {choices(name, known, 30)}")
 
 
 def experiments(groups: Sequence[str]) -> list[Experiment]:
@@ -125,6 +142,22 @@ def measure(
         session.book = make_book(out.stem, costs, journal.host, journal.path.name)
         write(out, as_yaml(session.book, _heading(session)))
     return session
+
+
+def as_data(session: Session) -> dict[str, Any]:
+    """The session as plain data, for ``--json``."""
+    return {
+        "schema": "meshsim/measure/1",
+        "book": str(session.path) if session.book is not None else None,
+        "complete": session.complete,
+        "samples": len(session.samples.all),
+        "resumed": session.resumed,
+        "skipped": [asdict(one) for one in session.skipped],
+        "warnings": session.warnings,
+        "entries": []
+        if session.book is None
+        else [entry.model_dump(mode="json", exclude_none=True) for entry in session.book.entries],
+    }
 
 
 def refit(out: Path) -> CostBook:

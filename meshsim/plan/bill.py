@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from meshsim.costs.book import Costs
+from meshsim.costs.books import Costs
 from meshsim.plan.deploy import Deployment, deploy
 from meshsim.plan.plan import StaticBill
 from meshsim.scenario.application import Application

@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from meshsim.costs.book import Costs
+from meshsim.costs.books import Costs
 from meshsim.plan.plan import FIRST_PROXY_SLOT, Op, Place, Tag, When
 from meshsim.plan.program import Instruction, Program, detached, fused, spend
 from meshsim.scenario.application import Protocol

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from meshsim.costs.book import Costs
+from meshsim.costs.books import Costs
 from meshsim.plan.bill import bill_of
 from meshsim.plan.bodies import body
 from meshsim.plan.deploy import Deployment, deploy

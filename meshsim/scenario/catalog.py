@@ -9,7 +9,8 @@ from typing import TypeVar
 
 from pydantic import BaseModel
 
-from meshsim.costs.book import CostBook, Costs
+from meshsim.costs.book import CostBook
+from meshsim.costs.books import Costs
 from meshsim.scenario.application import Application
 from meshsim.scenario.dataplane import DataPlane
 from meshsim.scenario.machine import Machine

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from meshsim.costs.book import CostBook, Costs
+from meshsim.costs.book import CostBook
+from meshsim.costs.books import Costs
 from meshsim.plan.lower import OverloadedError
 from meshsim.results.rows import ComparisonReport, Refused, Row
 from meshsim.scenario.application import Application

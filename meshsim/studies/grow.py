@@ -9,7 +9,8 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any, Literal
 
-from meshsim.costs.book import CostBook, Costs
+from meshsim.costs.book import CostBook
+from meshsim.costs.books import Costs
 from meshsim.plan.bill import static_bill
 from meshsim.results.intervals import quantile_difference
 from meshsim.results.rows import Crossover, GrowthReport

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from meshsim import __version__
-from meshsim.costs.book import CostBook, Costs
+from meshsim.costs.book import CostBook
+from meshsim.costs.books import Costs
 from meshsim.formats.load import load_application
 from meshsim.results.rows import Provenance
 from meshsim.scenario.application import Application
@@ -63,6 +64,7 @@ def read_inputs(
         raise MeshsimError("dataplanes: none given; name at least one")
     app, notes = _application(application)
     planes = [plane if isinstance(plane, DataPlane) else load_dataplane(plane) for plane in dataplanes]
+    books = read_costs(costs)
     names = [plane.name for plane in planes]
     for name in names:
         if names.count(name) > 1:
@@ -71,8 +73,8 @@ def read_inputs(
         app,
         planes,
         machine if isinstance(machine, Machine) else load_machine(machine),
-        read_costs(costs),
-        tuple(notes),
+        books,
+        (*notes, *map(str, books.scales)),
         {
             "application": _named(application),
             "dataplanes": [_named(plane) for plane in dataplanes],

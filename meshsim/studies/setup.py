@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from meshsim.costs.book import Costs
+from meshsim.costs.books import Costs
 from meshsim.formats.load import load_application
 from meshsim.plan.lower import lower
 from meshsim.plan.plan import Plan
@@ -64,7 +64,7 @@ class Prepared:
     machine: Machine
     costs: Costs
     notes: tuple[str, ...] = ()
-    """What the reader of the application ignored or assumed."""
+    """What the reader of the application ignored or assumed, and by which factors cost books were scaled."""
 
     @cached_property
     def application(self) -> Application:
@@ -94,11 +94,12 @@ def prepare(scenario: Scenario, base_dir: Path | None = None) -> Prepared:
     Raises MeshsimError for a name that is not known, or a file that is wrong.
     """
     application, notes = load_application(scenario.application, base_dir)
+    costs = load_costs(scenario.costs, base_dir)
     return Prepared(
         scenario,
         application,
         load_dataplane(scenario.dataplane, base_dir),
         load_machine(scenario.cluster.machine, base_dir),
-        load_costs(scenario.costs, base_dir),
-        tuple(notes),
+        costs,
+        (*notes, *map(str, costs.scales)),
     )

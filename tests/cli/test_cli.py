@@ -164,3 +164,57 @@ def test_ctrl_c_keeps_what_is_done_and_exits_with_130(tmp_path: Path) -> None:
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130, (out, err)
     assert "Traceback" not in err
+
+
+def test_doctor_says_what_the_host_has_and_how_to_get_the_rest(tmp_path: Path) -> None:
+    text = meshsim("doctor", cwd=tmp_path).stdout
+    assert "What this host has" in text
+    report = json.loads(meshsim("doctor", "--json", cwd=tmp_path).stdout)
+    assert report["schema"] == "meshsim/doctor/1"
+    assert all(one["ok"] or one["remedy"] for one in report["capabilities"])
+    assert {one["name"].split(".")[0] for one in report["experiments"]} <= {
+        "kernel",
+        "ebpf",
+        "proxy",
+        "wasm",
+        "container",
+    }
+
+
+def test_a_measured_book_is_written_resumed_used_and_compared(tmp_path: Path) -> None:
+    measure = ["measure", "kernel", "--only", "kernel.syscall", "--quick", "--attempts", "1", "--out", "mine.yaml"]
+    if "lacks" in meshsim("measure", "kernel", "--only", "kernel.syscall", "--list", cwd=tmp_path).stdout:
+        pytest.skip("this host lacks a C compiler: apt-get install gcc")
+    text = meshsim(*measure, cwd=tmp_path).stdout
+    assert "kernel.syscall" in text
+    report = json.loads(meshsim(*measure, "--json", cwd=tmp_path).stdout)
+    assert report["schema"] == "meshsim/measure/1"
+    assert report["resumed"] == report["samples"] > 0
+    assert json.loads(meshsim("show", "mine.yaml", "--json", cwd=tmp_path).stdout)["entries"][0]["source"] == "measured"
+    assert "share no operation" in meshsim("costs", "diff", "mine.yaml", "published", cwd=tmp_path).stdout
+    same = json.loads(meshsim("costs", "diff", "mine.yaml", "mine.yaml", "--json", cwd=tmp_path).stdout)
+    assert [one["ratio"] for one in same["ratios"]] == [1.0]
+    compared = meshsim("compare", "two-tier", *SMALL, "--costs", "mine.yaml", "--costs", "published", cwd=tmp_path)
+    assert "istio-sidecar" in compared.stdout
+    for wrong in (["measure", "kernle"], ["measure", "--only", "x"], ["costs", "diff", "mine.yaml", "no-such-book"]):
+        assert "error: " in meshsim(*wrong, cwd=tmp_path, code=2).stderr
+    assert "removed." in meshsim("measure", "--clean", cwd=tmp_path).stdout
+
+
+def test_an_interrupted_measurement_keeps_its_finished_rounds(tmp_path: Path) -> None:
+    if "lacks" in meshsim("measure", "kernel", "--only", "kernel.syscall", "--list", cwd=tmp_path).stdout:
+        pytest.skip("this host lacks a C compiler: apt-get install gcc")
+    command = [sys.executable, "-m", "meshsim", "measure", "kernel", "--only", "kernel.syscall", "--rounds", "60"]
+    process = subprocess.Popen(
+        [*command, "--attempts", "1"], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    journal = tmp_path / "my-host.samples.jsonl"
+    deadline = time.monotonic() + 60
+    while not journal.exists() or journal.read_text().count('"done"') < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert b"goes on where this one was" in out
+    assert journal.read_text().count('"done"') >= 2

@@ -9,7 +9,8 @@ from __future__ import annotations
 import pytest
 from ruamel.yaml import YAML
 
-from meshsim.costs.book import CostBook, Costs
+from meshsim.costs.book import CostBook
+from meshsim.costs.books import Costs
 from meshsim.engines import reference
 from meshsim.plan.lower import lower
 from meshsim.results.run import RunResult

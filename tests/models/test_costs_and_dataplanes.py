@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from ruamel.yaml import YAML
 
-from meshsim.costs.book import Cost, CostBook, Costs
+from meshsim.costs.book import Cost, CostBook
+from meshsim.costs.books import Costs
 from meshsim.scenario.dataplane import DataPlane, Proxy
 
 ROOT = Path(__file__).parents[2]

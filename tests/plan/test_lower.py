@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from worlds import application, call, compute, costs, machine, plan, service, simulate
 
-from meshsim.costs.book import MissingCost
+from meshsim.costs.books import MissingCost
 from meshsim.plan.bill import static_bill
 from meshsim.plan.hops import HopKind, hop, stops_on_path
 from meshsim.plan.lower import OverloadedError

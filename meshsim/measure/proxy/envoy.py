@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from meshsim.measure.doctor import envoy_path
-from meshsim.measure.lab import LabError, Process
+from meshsim.measure.lab import LabError
 from meshsim.measure.proxy.software import Role, thread_named
 from meshsim.measure.proxy.tls import Identity
 
@@ -18,7 +18,7 @@ Config = dict[str, Any]
 
 
 def typed(kind: str, **fields: Any) -> Config:
-    """A message of Envoy's API, as its configuration wants it: ``typed("extensions.filters.http.router.v3.Router")``."""
+    """A message of Envoy's API, as its configuration wants it."""
     return {"@type": API + kind, **fields}
 
 
@@ -44,6 +44,8 @@ class Envoy:
     """More clusters, each with a virtual host, as a mesh without scoped configuration has them."""
     endpoints: int = 1
     """Of each of those."""
+    helper: tuple[str, int] | None = None
+    """A cluster "helper" for filters that call someone: a collector of spans, an authoriser."""
     key: str = "envoy"
 
     def command(self, role: Role, folder: Path) -> list[str]:
@@ -55,9 +57,9 @@ class Envoy:
         file.write_text(json.dumps(self.configuration(role)))
         return [path, "-c", str(file), "--concurrency", str(role.workers), "--disable-hot-restart", "-l", "error"]
 
-    def worker(self, process: Process) -> Path | None:
+    def worker(self, pids: Sequence[int]) -> Path | None:
         """The thread that does the work."""
-        return thread_named(process, "wrk:worker_0")
+        return thread_named(pids[0], "wrk:worker_0")
 
     def configuration(self, role: Role) -> Config:
         """All of it, for one listener."""
@@ -72,6 +74,11 @@ class Envoy:
                 {"name": "envoy.filters.listener.original_dst", "typed_config": typed(kind)}
             ]
         clusters = [self._upstream(role)] if role.captured or role.upstream else []
+        if self.helper:
+            assignment = _assignment("helper", [self.helper])
+            clusters.append(
+                {"name": "helper", "type": "STATIC", "connect_timeout": "5s", "load_assignment": assignment}
+            )
         clusters += [_idle_cluster(number, self.endpoints) for number in range(self.clusters)]
         return {"static_resources": {"listeners": [listener], "clusters": clusters}}
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from meshsim.measure.lab import Cgroup, LabError, Pod, Process, Schedule
+from meshsim.measure.lab import Cgroup, LabError, Pod, Process, Schedule, memory
 from meshsim.measure.proxy import traffic
 
 PORT = 15001
@@ -41,8 +41,8 @@ class Software(Protocol):
         """Write the configuration into the folder; the command that runs it in the foreground."""
         ...
 
-    def worker(self, process: Process) -> Path | None:
-        """/proc/PID/task/TID of its only worker, where there is such a thread."""
+    def worker(self, pids: Sequence[int]) -> Path | None:
+        """/proc/PID/task/TID of its only worker, where there is such a thread; ``pids``: all its processes."""
         ...
 
 
@@ -53,32 +53,24 @@ class Running:
     role: Role
     process: Process
     cgroup: Cgroup
-    worker: Path | None
+    software: Software
 
     def watched(self) -> dict[str, Any]:
         """What ``traffic.drive`` is to watch: CPU of all of it, and what its worker does."""
-        threads = {} if self.worker is None else {"proxy": self.worker}
-        return {"watch": {"proxy": self.cgroup}, "threads": threads}
+        worker = self.software.worker(self.pids()) if self.role.workers == 1 else None
+        return {"watch": {"proxy": self.cgroup}, "threads": {} if worker is None else {"proxy": worker}}
 
-    def processes(self) -> list[Process]:
-        """All of it: some proxies are a master and workers."""
-        pids = (self.cgroup.path / "cgroup.procs").read_text().split()
-        return [Process(self.process.popen) if int(pid) == self.process.pid else _Other(int(pid)) for pid in pids]
+    def pids(self) -> list[int]:
+        """All its processes, in order: some proxies are a master and workers."""
+        return sorted(int(pid) for pid in (self.cgroup.path / "cgroup.procs").read_text().split())
 
     def memory(self, kind: str = "Private_Dirty") -> int:
         """Bytes of all its processes: what is its own and is not a file's."""
-        return sum(process.memory()[kind] for process in self.processes())
+        return sum(memory(pid)[kind] for pid in self.pids())
 
     def stop(self) -> None:
         """End it now."""
         self.process.stop()
-
-
-class _Other(Process):
-    """A process that one of ours started."""
-
-    def __init__(self, pid: int) -> None:
-        self.pid = pid
 
 
 def start(
@@ -99,7 +91,7 @@ def start(
             software.command(role, folder), cgroup=cgroup, cpus=cpus, schedule=schedule, stdout=said, stderr=said
         )
     wait_until_it_listens(process, role.port, words)
-    return Running(role, process, cgroup, software.worker(process) if role.workers == 1 else None)
+    return Running(role, process, cgroup, software)
 
 
 def wait_until_it_listens(process: Process, port: int, words: Path) -> None:
@@ -127,9 +119,9 @@ def listens(process: Process, port: int) -> bool:
     return False
 
 
-def thread_named(process: Process, name: str) -> Path | None:
+def thread_named(pid: int, name: str) -> Path | None:
     """Folder of the thread of a process that has this name."""
-    for task in Path(f"/proc/{process.pid}/task").iterdir():
+    for task in Path(f"/proc/{pid}/task").iterdir():
         if (task / "comm").read_text().strip() == name:
             return task
     return None

@@ -218,7 +218,8 @@ class Pair:
     back: list[int]
     """CPUs of the proxy."""
     schedule: Schedule = "normal"
-    cgroups: dict[str, Cgroup] = field(default_factory=dict)
+    """Of the generator; see ``realtime``."""
+    servers: list[Process] = field(default_factory=list)
 
     @classmethod
     def make(cls, lab: Lab, *, awake: bool = True) -> Pair:
@@ -231,7 +232,7 @@ class Pair:
         for pod in (pair.client, pair.server):
             pod.run(["sh", "-c", "echo 1 > /proc/sys/net/ipv4/tcp_tw_reuse"])
         for port in (ECHO_PORT, DIRECT_PORT):
-            echo(pair.server, port, cpus=pair.front)
+            pair.servers.append(echo(pair.server, port, cpus=pair.front))
         return pair
 
     def redirect(self, port: int) -> None:
@@ -241,7 +242,17 @@ class Pair:
              "--to-ports", str(port)]
         )  # fmt: skip
 
+    def realtime(self, *cgroups: Cgroup) -> None:
+        """From now on, generator, servers and these proxies go before everything else: for latency at low rates."""
+        self.schedule = "realtime"
+        pids = [server.pid for server in self.servers]
+        for cgroup in cgroups:
+            pids += [int(pid) for pid in (cgroup.path / "cgroup.procs").read_text().split()]
+        for pid in pids:
+            for task in Path(f"/proc/{pid}/task").iterdir():
+                os.sched_setscheduler(int(task.name), os.SCHED_RR, os.sched_param(10))
+
     def drive(self, demand: Demand, *, port: int = ECHO_PORT, pod: Pod | None = None, **options: Any) -> Outcome:
         """Traffic from the client's pod to the server's, or to another pod."""
         target = pod or self.server
-        return drive(self.client, target.address, port, demand, cpus=self.front, **options)
+        return drive(self.client, target.address, port, demand, cpus=self.front, schedule=self.schedule, **options)
