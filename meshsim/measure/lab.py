@@ -72,6 +72,9 @@ class Process:
     def stop(self) -> None:
         """End it now."""
         if self.popen.poll() is None:
+            # Dying takes CPU time too: one of idle priority would wait for it as long as the host is busy.
+            with contextlib.suppress(OSError):
+                os.sched_setscheduler(self.pid, os.SCHED_OTHER, os.sched_param(0))
             self.popen.terminate()
             try:
                 self.popen.wait(2.0)
@@ -151,6 +154,8 @@ class Lab:
         self._numbers = itertools.count(1)
         self._bridge: Process | None = None
         self._addresses = itertools.count(10)
+        self.gateway = f"{SUBNET}.1"
+        """The bridge's own address: where a pod may send what is for nobody."""
 
     def __enter__(self) -> Lab:
         self.ledger = Ledger()
@@ -211,6 +216,9 @@ class Lab:
         except (OSError, subprocess.SubprocessError) as error:
             raise LabError(f"{argv[0]}: {error}") from error
         process = Process(popen)
+        if schedule == "idle":  # not before exec, which would wait for a free CPU
+            with contextlib.suppress(ProcessLookupError):
+                os.sched_setscheduler(popen.pid, os.SCHED_IDLE, os.sched_param(0))
         number = self.ledger.add("process", pid=process.pid, began=start_time(process.pid), argv=argv[0])
 
         def undo() -> None:
@@ -247,9 +255,13 @@ class Lab:
     def keep_awake(self) -> None:
         """A spinner of idle priority on each CPU: a CPU that sleeps costs the next wake-up milliseconds in a VM.
 
-        Autogroups would give it the weight of a whole login session, so they are switched off meanwhile.
+        Autogroups would give it the weight of a whole login session, so they are switched off meanwhile; where that
+        is not allowed, there are no spinners.
         """
-        self.setting(Path("/proc/sys/kernel/sched_autogroup_enabled"), "0")
+        autogroup = Path("/proc/sys/kernel/sched_autogroup_enabled")
+        self.setting(autogroup, "0")
+        if autogroup.exists() and autogroup.read_text().strip() != "0":
+            return
         for cpu in sorted(os.sched_getaffinity(0)):
             self.start(["sh", "-c", "while :; do :; done"], cpus=[cpu], schedule="idle")
 
@@ -278,7 +290,7 @@ class Lab:
         self.call(
             ["ip", "-batch", "-"],
             pod=Pod(self, "bridge", self._bridge, ""),
-            stdin=f"link set lo up\nlink add bridge0 type bridge\naddr add {SUBNET}.1/24 dev bridge0\n"
+            stdin=f"link set lo up\nlink add bridge0 type bridge\naddr add {self.gateway}/24 dev bridge0\n"
             "link set bridge0 up\n",
         )
         return self._bridge
@@ -353,8 +365,6 @@ def _preparation(
             os.sched_setaffinity(0, cpus)
         if schedule == "realtime":
             os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(10))
-        elif schedule == "idle":
-            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
 
     return prepare
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from meshsim.costs.book import Cost
 from meshsim.measure.experiment import Experiment, Samples
-from meshsim.measure.kernel import syscall
+from meshsim.measure.kernel import connections, flows, quota, sockets, syscall, tls, wakeup
 
-EXPERIMENTS: list[Experiment] = [*syscall.EXPERIMENTS]
+PARTS = (syscall, wakeup, sockets, connections, flows, tls, quota)
+EXPERIMENTS: list[Experiment] = [experiment for part in PARTS for experiment in part.EXPERIMENTS]
 
 
 def costs(samples: Samples) -> list[Cost]:
     """What the samples of this group give."""
-    return [*syscall.costs(samples)]
+    return [cost for part in PARTS for cost in part.costs(samples)]

@@ -1,0 +1,1 @@
+"""Makes ``hosts`` importable from the folders below, which have no packages."""
