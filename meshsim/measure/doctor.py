@@ -138,6 +138,10 @@ def _wasmtime() -> str:
     return importlib.metadata.version("wasmtime") if importlib.util.find_spec("wasmtime") else ""
 
 
+def _wasm3() -> str:
+    return importlib.metadata.version("pywasm3") if importlib.util.find_spec("wasm3") else ""
+
+
 def _libssl() -> str:
     try:
         crypto = ctypes.CDLL("libcrypto.so.3")
@@ -179,6 +183,7 @@ CHECKS: dict[str, tuple[str, Callable[[], str], str]] = {
     "haproxy": ("HAProxy", lambda: version_of("haproxy", "-v"), "apt-get install haproxy"),
     "caddy": ("Caddy, a proxy in Go", lambda: version_of("caddy", "version"), "apt-get install caddy"),
     "wasmtime": ("wasmtime", _wasmtime, "pip install 'meshsim[measure]' (package wasmtime)"),
+    "wasm3": ("wasm3, an interpreter", _wasm3, "pip install pywasm3 (needs gcc and python3-dev)"),
     "node": ("Node.js", lambda: version_of("node", "--version"), "apt-get install nodejs"),
     "runc": ("runc", lambda: version_of("runc", "--version"), "apt-get install runc"),
     "crun": ("crun", lambda: version_of("crun", "--version"), "apt-get install crun"),

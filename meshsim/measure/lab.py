@@ -185,6 +185,10 @@ class Lab:
 
         self._stack.callback(undo)
 
+    def promise(self, kind: str, **what: Any) -> None:
+        """Write down what is about to be made by other means; it is removed at the end of the scope."""
+        self._undo(kind, self.ledger.add(kind, **what), **what)
+
     # Processes --------------------------------------------------------------------------------------------------
 
     def start(
