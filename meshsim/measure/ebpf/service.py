@@ -265,7 +265,7 @@ def _capture(samples: Samples) -> Cost:
         experiment=HOOK,
         reference=f"connect4 that sends a connection to the proxy and remembers where it wanted to go: "
         f"{connecting.value:.0f} ns (connect() on a UDP socket, captured less to loopback); sockops that notes it by "
-        f"port: {noting.value:.0f} ns ({runs:.0f} runs, by live statistics, less their own cost); getsockopt that tells "
+        f"port: {noting.value:.0f} ns ({runs:.0f} runs, by live statistics, less their own); getsockopt that tells "
         f"the proxy: {asking.value:.0f} ns more than the kernel's own answer",
         cpu=total,
         kernel_share=1.0,
