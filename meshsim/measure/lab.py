@@ -67,11 +67,7 @@ class Process:
 
     def memory(self) -> dict[str, int]:
         """Bytes by kind, of ``smaps_rollup``: Rss, Pss, Private_Dirty …"""
-        found = {}
-        for line in Path(f"/proc/{self.pid}/smaps_rollup").read_text().splitlines()[1:]:
-            name, value = line.split(":")
-            found[name] = int(value.split()[0]) * 1024
-        return found
+        return memory(self.pid)
 
     def stop(self) -> None:
         """End it now."""
@@ -85,6 +81,15 @@ class Process:
             except subprocess.TimeoutExpired:
                 self.popen.kill()
                 self.popen.wait()
+
+
+def memory(pid: int) -> dict[str, int]:
+    """Bytes by kind that a process uses: Rss, Pss, Private_Dirty …"""
+    found = {}
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]:
+        name, value = line.split(":")
+        found[name] = int(value.split()[0]) * 1024
+    return found
 
 
 @dataclass(frozen=True)
@@ -246,9 +251,13 @@ class Lab:
     def keep_awake(self) -> None:
         """A spinner of idle priority on each CPU: a CPU that sleeps costs the next wake-up milliseconds in a VM.
 
-        Autogroups would give it the weight of a whole login session, so they are switched off meanwhile.
+        Autogroups would give it the weight of a whole login session, so they are switched off meanwhile; where that
+        is not allowed, there are no spinners.
         """
-        self.setting(Path("/proc/sys/kernel/sched_autogroup_enabled"), "0")
+        autogroup = Path("/proc/sys/kernel/sched_autogroup_enabled")
+        self.setting(autogroup, "0")
+        if autogroup.exists() and autogroup.read_text().strip() != "0":
+            return
         for cpu in sorted(os.sched_getaffinity(0)):
             self.start(["sh", "-c", "while :; do :; done"], cpus=[cpu], schedule="idle")
 

@@ -64,6 +64,7 @@ def read_inputs(
         raise MeshsimError("dataplanes: none given; name at least one")
     app, notes = _application(application)
     planes = [plane if isinstance(plane, DataPlane) else load_dataplane(plane) for plane in dataplanes]
+    books = read_costs(costs)
     names = [plane.name for plane in planes]
     for name in names:
         if names.count(name) > 1:
@@ -72,8 +73,8 @@ def read_inputs(
         app,
         planes,
         machine if isinstance(machine, Machine) else load_machine(machine),
-        read_costs(costs),
-        tuple(notes),
+        books,
+        (*notes, *map(str, books.scales)),
         {
             "application": _named(application),
             "dataplanes": [_named(plane) for plane in dataplanes],
@@ -198,6 +199,11 @@ def jobs_for(jobs: int | None, points: int, requests: int) -> int:
     """Processes to use: what was asked for; else all cores, unless the study is too small to be worth it."""
     if jobs is None:
         return 1 if points * requests <= SMALL else -1
+    return checked_jobs(jobs)
+
+
+def checked_jobs(jobs: int) -> int:
+    """The number of processes that was asked for. MeshsimError if it is none."""
     if jobs == 0 or jobs < -1:
         raise MeshsimError(f"jobs: {jobs} received; must be 1 or more, or -1 for all cores")
     return jobs

@@ -23,6 +23,7 @@ from meshsim.scenario.dataplane import DataPlane
 from meshsim.scenario.machine import Machine
 from meshsim.scenario.scale import scale
 from meshsim.scenario.scenario import Scenario
+from meshsim.scenario.yaml_io import rule
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -47,9 +48,8 @@ def checked(model: type[M], **fields: Any) -> M:
         said = []
         for problem in error.errors(include_url=False):
             name = ".".join(str(part) for part in problem["loc"])
-            rule = problem["msg"].removeprefix("Value error, ")
-            value = problem["input"]
-            said.append(f"{name}: {value!r} received; {rule}" if name and not isinstance(value, dict) else rule)
+            words, value = rule(dict(problem)), problem["input"]
+            said.append(f"{name}: {value!r} received; {words}" if name and not isinstance(value, dict) else words)
         raise MeshsimError("; ".join(dict.fromkeys(said))) from None
 
 
@@ -64,7 +64,7 @@ class Prepared:
     machine: Machine
     costs: Costs
     notes: tuple[str, ...] = ()
-    """What the reader of the application ignored or assumed."""
+    """What the reader of the application ignored or assumed, and by which factors cost books were scaled."""
 
     @cached_property
     def application(self) -> Application:
@@ -94,11 +94,12 @@ def prepare(scenario: Scenario, base_dir: Path | None = None) -> Prepared:
     Raises MeshsimError for a name that is not known, or a file that is wrong.
     """
     application, notes = load_application(scenario.application, base_dir)
+    costs = load_costs(scenario.costs, base_dir)
     return Prepared(
         scenario,
         application,
         load_dataplane(scenario.dataplane, base_dir),
         load_machine(scenario.cluster.machine, base_dir),
-        load_costs(scenario.costs, base_dir),
-        tuple(notes),
+        costs,
+        (*notes, *map(str, costs.scales)),
     )

@@ -23,13 +23,13 @@ from meshsim.measure.kernel.netfilter import (
     inbound_tproxy,
     service_pod,
 )
-from meshsim.measure.kernel.paths import TIMER, Cores, cores_to_compare, cpus, tcp
+from meshsim.measure.kernel.paths import TIMER, Cores, cores_to_compare, cpus, foremost, tcp
 from meshsim.measure.lab import Cgroup, Lab
 from meshsim.measure.native import tool
 
 NAME = "kernel.connections"
 RULES = (0, 100, 1000, 5000, 10_000)
-QUICK_RULES = (0, 1000, 10_000)
+QUICK_RULES = (0, 5000)
 MOST = 3000
 """Connections a path and round at most: each leaves a port in TIME_WAIT until its pod is gone."""
 
@@ -48,7 +48,7 @@ def connections(
     own, peer = cpus(cores)
     argv = [str(tool("connections")), str(own), str(peer), str(seconds), str(MOST)]
     argv += [f"{name}={path}" for name, path in paths.items()]
-    found = json.loads(lab.call(argv, schedule="realtime", cgroup=cgroup))
+    found = json.loads(lab.call(argv, schedule=foremost(), cgroup=cgroup))
     return {f"{name}_{metric}": np.array(values) for name, some in found.items() for metric, values in some.items()}
 
 
@@ -69,10 +69,10 @@ def run(bench: Bench) -> None:
         paths["inbound-redirect"] = inbound_redirect(lab, found[0], plain)
     if capability("tproxy").ok:
         paths["inbound-tproxy"] = inbound_tproxy(lab, found[0], plain)
-    bench.measure({"cores": "same"}, partial(connections, lab, "same", 1.2 if bench.quick else 4.0, paths))
+    bench.measure({"cores": "same"}, partial(connections, lab, "same", 0.8 if bench.quick else 4.0, paths))
     if "other" in cores_to_compare():
         few = {name: paths[name] for name in ("loopback", "direct")}
-        bench.measure({"cores": "other"}, partial(connections, lab, "other", 0.2 if bench.quick else 0.5, few))
+        bench.measure({"cores": "other"}, partial(connections, lab, "other", 0.1 if bench.quick else 0.5, few))
 
 
 def rule_rows(samples: Samples, path: str, less: str) -> NDArray[np.float64]:
@@ -191,6 +191,6 @@ EXPERIMENTS = [
     Experiment(
         NAME,
         "new TCP connections: bare, by service address, captured, by number of iptables rules [ns]",
-        run, seconds=8.0, quick_seconds=2.8, needs=("root", "compiler", "namespaces", "ip"),
+        run, seconds=7.5, quick_seconds=2.2, needs=("root", "compiler", "namespaces", "ip"),
     )
 ]  # fmt: skip

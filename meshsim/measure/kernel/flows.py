@@ -80,7 +80,8 @@ def costs(samples: Samples) -> list[Cost]:
             experiment=NAME,
             reference=f"{how}: a connection that iptables-{backend} translated from a service address to a pod "
             f"address, less a plain one from pod to pod; tracking without translation: {np.median(tracked):.0f} ns. "
-            f"The acknowledgement travels with the answer, so a message is one packet, tracked in the client's pod.{twice}",
+            f"The acknowledgement travels with the answer, so a message is one packet, tracked in the client's "
+            f"pod.{twice}",
             cpu=figure(service),
             kernel_share=1.0,
             taken_off=TIMER,
@@ -122,6 +123,6 @@ EXPERIMENTS = [
     Experiment(
         NAME,
         "messages on connections that are tracked, translated, redirected, against plain ones [ns]",
-        run, seconds=4.0, quick_seconds=1.2, needs=("root", "compiler", "namespaces", "ip", "iptables"),
+        run, seconds=4.2, quick_seconds=1.4, needs=("root", "compiler", "namespaces", "ip", "iptables"),
     )
 ]  # fmt: skip

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 from collections.abc import Mapping
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from meshsim.measure.doctor import capability
 from meshsim.measure.experiment import Samples
-from meshsim.measure.lab import Cgroup, Lab, Pod
+from meshsim.measure.lab import Cgroup, Lab, Pod, Schedule
 from meshsim.measure.native import tool
 
 Cores = Literal["same", "other"]
@@ -28,6 +30,18 @@ def cpus(cores: Cores) -> tuple[int, int]:
     """The CPUs of the two ends."""
     allowed = sorted(os.sched_getaffinity(0))
     return allowed[0], allowed[0] if cores == "same" else allowed[1]
+
+
+def foremost() -> Schedule:
+    """Realtime priority, so that other load does not delay what is timed; where that is not allowed, the normal one."""
+    return "realtime" if capability("root").ok else "normal"
+
+
+def loopback() -> str:
+    """A TCP path over the host's own loopback, for hosts on which no pod can be made."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    return f"tcp:0:0:127.0.0.1:{port}:127.0.0.1:{port}"
 
 
 def tcp(
@@ -62,7 +76,7 @@ def pingpong(
     own, peer = cpus(cores)
     argv = [str(tool("pingpong")), str(own), str(peer), str(size), str(seconds)]
     argv += [f"{name}={path}" for name, path in paths.items()]
-    found = json.loads(lab.call(argv, schedule="realtime", cgroup=cgroup))
+    found = json.loads(lab.call(argv, schedule=foremost(), cgroup=cgroup))
     return {f"{name}_{metric}": np.array(values) for name, some in found.items() for metric, values in some.items()}
 
 

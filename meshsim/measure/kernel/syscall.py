@@ -49,6 +49,6 @@ def costs(samples: Samples) -> list[Cost]:
 
 EXPERIMENTS = [
     Experiment(
-        NAME, "a system call: getppid, read of one byte [ns]", run, seconds=2, quick_seconds=0.5, needs=("compiler",)
+        NAME, "a system call: getppid, read of one byte [ns]", run, seconds=0.4, quick_seconds=0.2, needs=("compiler",)
     )
 ]

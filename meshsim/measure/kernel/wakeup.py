@@ -73,6 +73,6 @@ EXPERIMENTS = [
     Experiment(
         NAME,
         "handing over to another process by pipe and futex, on one core and across cores [ns]",
-        run, seconds=2.5, quick_seconds=0.9, needs=("root", "compiler"),
+        run, seconds=2.5, quick_seconds=0.9, needs=("compiler",),
     )
 ]  # fmt: skip

@@ -76,6 +76,15 @@ def test_on_one_core_nothing_is_said_of_waiting() -> None:
     assert {cost.wait_ns for cost in sockets.costs(alone)} == {0.0}
 
 
+def test_without_pods_there_is_no_wire() -> None:
+    made = [
+        sample(s.experiment, s.round, s.settings, {k: v for k, v in s.values.items() if "veth" not in k})
+        for s in socket_samples()
+    ]
+    found = by_operation(sockets.costs(Samples(made)))
+    assert set(found) == {"kernel.tcp.send", "kernel.tcp.receive", "kernel.unix.message"}
+
+
 def test_a_switch_and_a_wake_up_are_what_is_left() -> None:
     made = []
     for number in range(ROUNDS):
