@@ -60,7 +60,7 @@ def run(bench: Bench) -> None:
 
                 def take(cores=cores, size=size) -> dict[str, Reading | str]:  # type: ignore[no-untyped-def]
                     before = missed(loaded)
-                    found = pingpong(lab, cores, size, 0.15 if bench.quick else 0.4, paths, cgroup)
+                    found = pingpong(lab, cores, size, 0.12 if bench.quick else 0.35, paths, cgroup)
                     return {**found, "missed": float(missed(loaded) - before)}
 
                 bench.measure({"cores": cores, "bytes": size}, take)
@@ -150,11 +150,11 @@ EXPERIMENTS = [
     Experiment(
         NAME,
         "messages moved from socket to socket by sk_msg against TCP, by size, on one core and across cores [ns]",
-        run, seconds=6, quick_seconds=1.6, needs=NEEDS,
+        run, seconds=5, quick_seconds=1.3, needs=NEEDS,
     ),
     Experiment(
         CONNECTIONS,
         "new connections that are joined by sockops, against ones that are not [ns]",
-        run_connections, seconds=1.8, quick_seconds=0.9, needs=NEEDS,
+        run_connections, seconds=0.8, quick_seconds=0.5, needs=NEEDS,
     ),
 ]  # fmt: skip

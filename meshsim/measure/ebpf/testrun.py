@@ -77,7 +77,7 @@ def repeated(program: int, data: bytes, runs: int, passes: int, returns: int) ->
 
 def run(bench: Bench) -> None:
     """Every program on a packet of 64 bytes of payload; the packet is allowed by the policy."""
-    runs, passes = (20_000, 3) if bench.quick else (50_000, 7)
+    runs, passes = (20_000, 3) if bench.quick else (50_000, 5)
     names = ("xdp_pass", "xdp_policy", "tc_pass", "tc_policy_in") if bench.quick else tuple(PROGRAMS)
     with Loaded("datapath", constants={"target": 1}) as loaded, one_cpu():
         allow(loaded, {CLIENT: IDENTITY, SERVER: IDENTITY}, PORT)
@@ -103,8 +103,8 @@ EXPERIMENTS = [
         NAME,
         "XDP and tc programs that pass, drop, redirect, check a policy, in the kernel's harness [ns]",
         run,
-        seconds=3,
-        quick_seconds=0.6,
+        seconds=2,
+        quick_seconds=0.4,
         needs=("bpf",),
     )
 ]

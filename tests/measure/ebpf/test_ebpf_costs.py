@@ -157,3 +157,19 @@ def test_look_ups_are_priced_at_the_size_of_a_cluster_and_say_the_others() -> No
     assert found["kernel.ebpf.map.hash"].cpu_ns == 44  # noise can only raise it: the smallest of the rounds
     assert "1048576: 450.0 ns" in found["kernel.ebpf.map.hash"].reference
     assert found["kernel.ebpf.map.array"].cpu_ns == 2
+
+
+def test_the_table_of_the_datapath_compares_within_a_round() -> None:
+    """Rounds differ by a microsecond; what is added does not."""
+    made = [
+        sample(datapath.NAME, number, {"cores": cores, "bytes": 64}, {
+            "policy-0_round_trip_ns": base + 1000.0 * number, "past-the-bridge_round_trip_ns": base + 1000.0 * number - 3000,
+        })
+        for number in range(3)
+        for cores, base in (("same", 20_000.0), ("other", 40_000.0))
+    ]  # fmt: skip
+    (row,) = datapath.table(Samples(made))
+    assert "bpf_redirect_peer" in row.what
+    assert (row.added_ns.value, row.added_ns.error) == (-1500, 0)
+    assert row.added_across_ns is not None
+    assert row.added_across_ns.value == -1500
