@@ -324,6 +324,27 @@ def costs_diff(first: str, second: str, as_json: bool) -> None:
         _print(measuring.diff(found))
 
 
+@costs.command("findings")
+@click.argument("book")
+@_json_option
+def costs_findings(book: str, as_json: bool) -> None:
+    """Show what was found beside costs: the verifier's limits, quotas, eBPF on the way, Wasm against containers.
+
+    BOOK: name (meshsim list) or path of a measured book with its samples beside it.
+    """
+    from dataclasses import asdict
+
+    from meshsim.measure.findings import findings
+    from meshsim.scenario.catalog import load_book, resolve
+    from meshsim.terminal import measuring
+
+    found = findings(load_book(book), resolve("costs", book))
+    if as_json:
+        _print(_plain({"schema": "meshsim/findings/1", "findings": [asdict(one) for one in found]}))
+    else:
+        _print(measuring.findings(found))
+
+
 # Models ------------------------------------------------------------------------------------------------------------
 
 

@@ -293,6 +293,7 @@ class Lab:
 
     def _make_bridge(self) -> Process:
         self._bridge = self.start(["sleep", "infinity"], own_network=True)
+        self._addresses = itertools.count(10)  # a bridge of its own is a network of its own
         self.call(
             ["ip", "-batch", "-"],
             pod=Pod(self, "bridge", self._bridge, ""),

@@ -160,6 +160,11 @@ def as_data(session: Session) -> dict[str, Any]:
     }
 
 
+def read_journal(book: Path) -> Samples:
+    """The raw samples beside a book; none if it has none. MeshsimError for a file that is no journal."""
+    return Samples(Journal(book, None, False).samples)
+
+
 def refit(out: Path) -> CostBook:
     """The book that the journal beside ``out`` gives, without measuring anything."""
     journal = Journal(out, None, False)
@@ -195,7 +200,7 @@ def _noise(samples: Samples) -> list[str]:
     worst = max(noisy, key=lambda s: s.foreign_cores)
     return [
         f"{len(noisy)} of {len(samples.all)} points were taken while other processes used more than "
-        f"{NOISY_CORES:g} of a core, three times in a row; the worst: {worst.experiment} {worst.settings or ''} "
+        f"{NOISY_CORES:g} of a core, in each attempt; the worst: {worst.experiment} {worst.settings or ''} "
         f"in round {worst.round + 1}, {worst.foreign_cores:.2f} cores"
     ]
 

@@ -11,6 +11,7 @@ from meshsim.costs.diff import Diff, Ratio
 from meshsim.figures import numbers
 from meshsim.measure.doctor import Capability, capability
 from meshsim.measure.experiment import GROUPS, Experiment
+from meshsim.measure.findings import Cell, Finding
 from meshsim.measure.session import Session
 from meshsim.terminal.reports import columns, heading, new_table, paragraph
 
@@ -89,6 +90,27 @@ def skipped(done: Session) -> Iterator[RenderableType]:
     for one in done.skipped:
         remedy = f" Remedy: {one.remedy}." if one.remedy else ""
         yield paragraph(f"  {one.experiment}: {one.reason}.{remedy}")
+
+
+def findings(found: Sequence[Finding]) -> Iterator[RenderableType]:
+    """What a session found beside costs."""
+    if not found:
+        yield paragraph("This book has no samples beside it, or none of them is a finding.")
+    for one in found:
+        table = new_table(one.title)
+        for name in one.rows[0]:
+            numeric = all(not isinstance(row[name], str) for row in one.rows)
+            table.add_column(name, justify="right" if numeric else "left", overflow="fold")
+        for row in one.rows:
+            table.add_row(*(escape(cell(value)) for value in row.values()))
+        yield table
+
+
+def cell(value: Cell) -> str:
+    """A number with three digits, whole numbers in full; a dash for nothing."""
+    if value is None or value == "":
+        return "-"
+    return f"{value:,}" if isinstance(value, int) else numbers.digits(value) if isinstance(value, float) else value
 
 
 def diff(found: Diff) -> Iterator[RenderableType]:

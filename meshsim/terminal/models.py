@@ -348,6 +348,8 @@ def price(cost: Cost) -> str:
         parts.append(f"{size(round(cost.bytes))} of memory")
     if cost.cores:
         parts.append(f"{numbers.cores(cost.cores)} all the time")
+    if cost.ratio:
+        parts.append(f"x {numbers.digits(cost.ratio)}")
     return f"{' + '.join(parts) or 'nothing'} per {cost.unit}"
 
 
