@@ -21,7 +21,7 @@ from meshsim.measure.bench import Bench
 from meshsim.measure.book import cost
 from meshsim.measure.experiment import Experiment, Reading, Samples
 from meshsim.measure.fit import figure
-from meshsim.measure.kernel.paths import cpus
+from meshsim.measure.kernel.paths import cores_to_compare, cpus
 from meshsim.measure.lab import Cgroup, Lab
 from meshsim.measure.native import tool
 
@@ -78,7 +78,7 @@ def run(bench: Bench) -> None:
 
 def _readings(lab: Lab, load: Load, percent: int, arrivals: Times) -> dict[str, Reading | str]:
     quota_ns = PERIOD_NS * percent // 100
-    argv = [str(tool("worker")), str(cpus("other" if len(set(cpus("other"))) > 1 else "same")[1]), str(load.work_ns)]
+    argv = [str(tool("worker")), str(cpus(cores_to_compare()[-1])[1]), str(load.work_ns)]
     with lab.scope():
         group = lab.cgroup(quota_ns=quota_ns, period_ns=PERIOD_NS)
         outweigh(group)

@@ -96,7 +96,7 @@ def test_a_switch_and_a_wake_up_are_what_is_left() -> None:
     assert (found["kernel.wakeup"].cpu_ns, found["kernel.wakeup"].wait_ns) == (9500, 6000)
 
 
-def connection_samples(legacy_ns: float, nft_ns: float) -> Samples:
+def connection_samples(default: str, legacy_ns: float, nft_ns: float) -> Samples:
     made = []
     for number in range(ROUNDS):
         values = {
@@ -111,15 +111,14 @@ def connection_samples(legacy_ns: float, nft_ns: float) -> Samples:
             for backend, slope in (("legacy", legacy_ns), ("nft", nft_ns)):
                 values[f"{backend}_service_{rules}_connection_ns"] = 60_000 + 9000 + slope * rules
                 values[f"{backend}_captured_{rules}_connection_ns"] = 50_000 + 10_000 + slope * rules
-        made.append(sample(connections.NAME, number, {"cores": "same"}, values))
+        made.append(sample(connections.NAME, number, {"cores": "same", "backend": default}, values))
     return Samples(made)
 
 
 @pytest.mark.parametrize("backend", ["legacy", "nft"])
-def test_rules_are_priced_by_the_host_s_own_back_end(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections, "default_backend", lambda: backend)
+def test_rules_are_priced_by_the_host_s_own_back_end(backend: str) -> None:
     other, slopes = ("nft" if backend == "legacy" else "legacy"), {"legacy": 8.0, "nft": 25.0}
-    found = by_operation(connections.costs(connection_samples(**{f"{k}_ns": v for k, v in slopes.items()})))
+    found = by_operation(connections.costs(connection_samples(backend, slopes["legacy"], slopes["nft"])))
     assert found["kernel.service.iptables.rule"].cpu_ns == pytest.approx(slopes[backend], rel=0.01)
     assert found[f"kernel.service.iptables-{other}.rule"].cpu_ns == pytest.approx(slopes[other], rel=0.01)
     service = found["kernel.service.iptables.connection"]
