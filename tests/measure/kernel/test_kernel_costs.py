@@ -204,6 +204,18 @@ def test_requests_that_bunch_up_queue_behind_a_throttled_one() -> None:
     assert times == 1
 
 
+@pytest.mark.parametrize("phase", [0.0, 17.0, 63.0])
+def test_the_beginning_of_periods_is_found_and_hides_no_wrong_arithmetic(phase: float) -> None:
+    arrivals = quota.LOADS["burst"].arrivals(2.3, seed=0)
+    seen, times = quota.replay(arrivals, 30 * MS, 20 * MS, 100 * MS, phase * MS)
+    right, right_times = quota.matched(arrivals, seen * 1.01, 30 * MS, 20 * MS, 100 * MS)
+    assert right.mean() == pytest.approx(seen.mean(), rel=0.02)
+    assert right_times == times
+    for wrong_quota, wrong_period in ((10, 100), (15, 75), (40, 200)):
+        wrong, _ = quota.matched(arrivals, seen * 1.01, 30 * MS, wrong_quota * MS, wrong_period * MS)
+        assert np.abs(wrong - seen).mean() > 5 * np.abs(right - seen).mean()
+
+
 def quota_samples(factor: float) -> Samples:
     made = []
     for number in range(ROUNDS):
