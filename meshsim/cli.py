@@ -126,6 +126,7 @@ def compare(application: str, as_json: bool, html: str | None, **options: Any) -
     from meshsim.studies import compare as study
     from meshsim.terminal import reports
 
+    _refuse_unwritable(html)
     result = _with_progress("compare", lambda **live: study.compare(application, **options, **live))
     _print(result.to_json() if as_json else reports.comparison(result.report))
     _tell_of_missing(result, as_json)
@@ -161,6 +162,7 @@ def grow(application: str, as_json: bool, html: str | None, no_html: bool, **opt
 
     if html is not None and no_html:
         raise click.UsageError("--html and --no-html are both given; choose one.")
+    _refuse_unwritable(html)
     result = _with_progress("grow", lambda **live: study.grow(application, **options, **live))
     _print(result.to_json() if as_json else reports.growth(result.report))
     _tell_of_missing(result, as_json)
@@ -181,6 +183,7 @@ def run(scenario: str, html: str | None, as_json: bool) -> int:
     from meshsim.studies.single import simulate
     from meshsim.terminal import reports
 
+    _refuse_unwritable(html)
     result = _with_progress("run", lambda **live: simulate(scenario, **live))
     _print(result.to_json() if as_json else reports.simulation(result))
     if html is not None:
@@ -207,8 +210,8 @@ def sweep(study: str, out: str, jobs: int | None, dry_run: bool) -> int:
     missing = len(done.points) - done.known - done.computed
     _print(
         [
-            f"{len(done.points)} points: {done.known} were there, {done.computed} computed, {missing} missing; "
-            f"{done.failed} could not be simulated (column error).",
+            f"{len(done.points)} points: {done.known} were there, {done.computed} computed, {missing} missing"
+            + (f"; {done.failed} could not be simulated, column error says why." if done.failed else "."),
             f"One Parquet file a point in {done.folder}." if not dry_run else "Nothing was computed (--dry-run).",
         ]
     )
@@ -412,6 +415,17 @@ def _tell_of_missing(result: Reported, as_json: bool) -> None:
             click.echo(f"Note: {note}.", err=True)
     if result.partial:
         click.echo(f"Interrupted: {len(result.rows)} runs were finished.", err=True)
+
+
+def _refuse_unwritable(path: str | None) -> None:
+    """Before minutes of simulation, not after them."""
+    if path is not None:
+        folder = Path(path).parent
+        reason = "" if folder.is_dir() else "there is no such folder" if not folder.exists() else "that is no folder"
+        if not reason and not os.access(path if Path(path).exists() else folder, os.W_OK):
+            reason = "permission denied"
+        if reason:
+            raise MeshsimError(f"html: {path} received; it cannot be written ({folder}: {reason})")
 
 
 def _write_page(path: str, page: str) -> None:

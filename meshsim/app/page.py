@@ -79,10 +79,12 @@ def _answer(report: ComparisonReport) -> None:
 
 def _growth(setting: Setting) -> None:
     st.subheader("As the application grows")
-    metric = st.segmented_control(
+    # The names that a reader sees, because the address carries what is shown.
+    names = {metric.short: key for key, metric in METRICS.items()}
+    shown = st.segmented_control(
         "What to show",
-        list(METRICS),
-        default="p50",
+        list(names),
+        default=METRICS["p50"].short,
         required=True,
         key="metric",
         bind="query-params",
@@ -91,7 +93,7 @@ def _growth(setting: Setting) -> None:
     report = _ask("grow", setting, "Simulating the growth")
     if not isinstance(report, GrowthReport):
         return
-    metric = metric or "p50"
+    metric = names[shown] if shown else "p50"
     if short := too_short(report, metric):
         st.info(f"{short} More simulated requests can be chosen under “More” above.")
         return

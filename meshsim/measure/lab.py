@@ -67,11 +67,7 @@ class Process:
 
     def memory(self) -> dict[str, int]:
         """Bytes by kind, of ``smaps_rollup``: Rss, Pss, Private_Dirty …"""
-        found = {}
-        for line in Path(f"/proc/{self.pid}/smaps_rollup").read_text().splitlines()[1:]:
-            name, value = line.split(":")
-            found[name] = int(value.split()[0]) * 1024
-        return found
+        return memory(self.pid)
 
     def stop(self) -> None:
         """End it now."""
@@ -85,6 +81,15 @@ class Process:
             except subprocess.TimeoutExpired:
                 self.popen.kill()
                 self.popen.wait()
+
+
+def memory(pid: int) -> dict[str, int]:
+    """Bytes by kind that a process uses: Rss, Pss, Private_Dirty …"""
+    found = {}
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]:
+        name, value = line.split(":")
+        found[name] = int(value.split()[0]) * 1024
+    return found
 
 
 @dataclass(frozen=True)
@@ -179,6 +184,10 @@ class Lab:
             self.ledger.gone(number)
 
         self._stack.callback(undo)
+
+    def promise(self, kind: str, **what: Any) -> None:
+        """Write down what is about to be made by other means; it is removed at the end of the scope."""
+        self._undo(kind, self.ledger.add(kind, **what), **what)
 
     # Processes --------------------------------------------------------------------------------------------------
 
@@ -275,6 +284,12 @@ class Lab:
             stdin=f"addr add {pod.address}/24 dev eth0\nlink set eth0 up\nlink set lo up\n",
         )
         return pod
+
+    def outer_end(self, pod: Pod) -> tuple[Pod, str]:
+        """Where the other end of a pod's interface is: the bridge's namespace, and its name there."""
+        if self._bridge is None:
+            raise LabError(f"pod {pod.name} has no bridge")
+        return Pod(self, "bridge", self._bridge, self.gateway), f"v{pod.address.rpartition('.')[2]}"
 
     def _make_bridge(self) -> Process:
         self._bridge = self.start(["sleep", "infinity"], own_network=True)

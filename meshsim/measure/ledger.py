@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 import tempfile
 import time
 from dataclasses import dataclass
@@ -37,7 +38,7 @@ def start_time(pid: int) -> int | None:
 
 
 class Ledger:
-    """The list of one run. Kinds: process, cgroup, folder, setting."""
+    """The list of one run. Kinds: process, cgroup, container, folder, setting."""
 
     def __init__(self) -> None:
         home = folder()
@@ -89,7 +90,7 @@ def clean() -> Removed:
         gone = {e["gone"] for e in entries if "gone" in e}
         for entry in reversed([e for e in entries if "number" in e and e["number"] not in gone]):
             if remove(entry):
-                lines.append(f"{entry['kind']} {entry.get('path') or entry.get('pid')}")
+                lines.append(f"{entry['kind']} {entry.get('path') or entry.get('pid') or entry.get('id')}")
         path.unlink(missing_ok=True)
     return Removed(lines, running)
 
@@ -113,6 +114,8 @@ def remove(entry: dict[str, Any]) -> bool:
             path.write_text(entry["before"])
             return True
         return False
+    if kind == "container":
+        return _delete_container(entry["runtime"], Path(entry["root"]), entry["id"])
     path = Path(entry["path"])
     if PREFIX not in path.name or not path.is_dir():  # only what carries our name
         return False
@@ -127,6 +130,27 @@ def _end_process(pid: int, began: int) -> bool:
         return False
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
+    return True
+
+
+def runtime_command(runtime: str, root: Path) -> list[str]:
+    """How to call a container runtime: with its state in a folder of ours, and with the cgroup v2 hierarchy of a hybrid
+    host hidden from crun, which refuses such hosts."""
+    command = [runtime, "--root", str(root)]
+    unified = Path("/sys/fs/cgroup/unified")
+    if Path(runtime).name == "crun" and unified.is_dir():
+        hide = f'umount {unified} 2>/dev/null; exec "$@"'
+        return ["unshare", "--mount", "sh", "-c", hide, "sh", *command, "--cgroup-manager=cgroupfs"]
+    return command
+
+
+def _delete_container(runtime: str, root: Path, name: str) -> bool:
+    if not name.startswith(PREFIX) or not (root / name).is_dir():
+        return False
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        subprocess.run(
+            [*runtime_command(runtime, root), "delete", "--force", name], capture_output=True, timeout=30, check=False
+        )
     return True
 
 

@@ -6,6 +6,7 @@ import functools
 import hashlib
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -32,29 +33,41 @@ def zig(tool: str) -> list[str] | None:
 
 
 @functools.cache
-def tool(name: str, *, static: bool = False) -> Path:
-    """Path of the compiled program ``native/<name>.c``. Compiled once for each version of its source and our headers.
+def tool(name: str, *, static: bool = False, library: Path | None = None, prefer_zig: bool = False) -> Path:
+    """Path of the compiled program ``native/<name>.c``. Compiled once for each version of its source.
 
-    LabError if there is no compiler, or with the compiler's words.
+    ``library``: a shared library that it is linked with, and finds where it lies. ``prefer_zig``: by the compiler that
+    also builds the Wasm modules, if it is there. LabError if there is no compiler, or with the compiler's words.
     """
-    command = compiler()
+    command = (zig("cc") if prefer_zig else None) or compiler()
     if command is None:
         raise LabError("no C compiler: install one (Debian: gcc) or the Python package ziglang")
     source = SOURCES / f"{name}.c"
     flags = [*FLAGS, *(["-static"] if static else [])]
-    texts = b"".join(path.read_bytes() for path in [source, *sorted(SOURCES.glob("*.h"))])
-    stamp = hashlib.sha256(repr((command, flags)).encode() + texts).hexdigest()[:16]
+    linked = [] if library is None else [str(library), f"-Wl,-rpath,{library.parent}"]
+    stamp = hashlib.sha256(repr((command, flags, linked)).encode() + _with_headers(source)).hexdigest()[:16]
     target = _cache() / f"{name}-{stamp}"
     if not target.exists():
         with tempfile.TemporaryDirectory(dir=target.parent) as folder:
             fresh = Path(folder) / name
             done = subprocess.run(
-                [*command, *flags, "-o", str(fresh), str(source), "-lm"], capture_output=True, text=True, check=False
+                [*command, *flags, "-o", str(fresh), str(source), *linked, "-lm"],
+                capture_output=True,
+                text=True,
+                check=False,
             )
             if done.returncode:
                 raise LabError(f"{source.name} does not compile: {done.stderr.strip()[-800:]}")
             fresh.replace(target)  # whole or not at all, also when two runs compile at once
     return target
+
+
+def _with_headers(source: Path) -> bytes:
+    """A source and the headers of ours that it includes, and theirs."""
+    text = source.read_bytes()
+    for name in re.findall(rb'^#include "(.+)"', text, re.MULTILINE):
+        text += _with_headers(source.parent / name.decode())
+    return text
 
 
 def _cache() -> Path:

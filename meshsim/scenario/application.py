@@ -141,8 +141,8 @@ class Entry(Strict):
     endpoint: Annotated[str, Field(description="The first one when left out")] = ""
     weight: Annotated[float, Field(gt=0, description="Share of the traffic, against the other entries")] = 1.0
     protocol: Protocol = "http1"
-    request_bytes: Annotated[int, Field(ge=0)] = 1024
-    response_bytes: Annotated[int, Field(ge=0)] = 1024
+    request_bytes: Annotated[int, Field(ge=0, le=1 << 30, description="Payload, bytes")] = 1024
+    response_bytes: Annotated[int, Field(ge=0, le=1 << 30, description="Payload, bytes")] = 1024
 
 
 class Application(Strict):

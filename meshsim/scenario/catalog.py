@@ -98,7 +98,10 @@ def refuse_other_kind(document: Document, wanted: str) -> None:
     if isinstance(schema, str) and schema.startswith("meshsim/"):
         is_ = {"dataplane": "data plane", "costs": "cost book"}.get(schema.split("/")[1], schema.split("/")[1])
         if is_ != wanted:
-            raise document.fail(("schema",), f"{schema!r} received; this is a {is_}, and a {wanted} was expected")
+            article = "an" if wanted[0] in "aeiou" else "a"
+            raise document.fail(
+                ("schema",), f"{schema!r} received; this is a {is_}, and {article} {wanted} was expected"
+            )
 
 
 __all__ = [

@@ -272,16 +272,24 @@ def _rule(model: type[BaseModel], document: Document, place: Path_, problem: dic
     if kind == "extra_forbidden":
         known = _fields_at(model, place[:-1])
         return f"unknown field; {choices(str(place[-1]), known)}" if known else "unknown field", None
-    if kind == "literal_error":
-        allowed = re.findall(r"'([^']*)'", str(context.get("expected", "")))
-        return choices(str(problem["input"]), allowed), None
     if kind == "value_error":
         message = str(context["error"])
         return message, _line_of_name(document, message)
+    return rule(problem), None
+
+
+def rule(problem: dict[str, Any]) -> str:
+    """What a value must be, in the words that all messages use; ``problem``: one of pydantic's errors."""
+    kind, context = problem["type"], problem.get("ctx", {})
+    if kind == "literal_error":
+        allowed = re.findall(r"'([^']*)'", str(context.get("expected", "")))
+        return choices(str(problem["input"]), allowed)
+    if kind == "value_error":
+        return str(context["error"])
     number = {"greater_than": "gt", "greater_than_equal": "ge", "less_than": "lt", "less_than_equal": "le"}
     if kind in number:
         words = {"gt": "more than", "ge": "at least", "lt": "less than", "le": "at most"}[number[kind]]
-        return f"must be {words} {context[number[kind]]:g}", None
+        return f"must be {words} {context[number[kind]]:g}"
     plain = {
         "int_type": "must be a whole number", "int_parsing": "must be a whole number",
         "int_from_float": "must be a whole number", "float_type": "must be a number",
@@ -292,15 +300,12 @@ def _rule(model: type[BaseModel], document: Document, place: Path_, problem: dic
         "finite_number": "must be finite",
     }  # fmt: skip
     if kind in plain:
-        return plain[kind], None
+        return plain[kind]
     if kind == "too_short":
-        return (
-            f"must have at least {context['min_length']} item{'s' if context['min_length'] != 1 else ''}",
-            None,
-        )
+        return f"must have at least {context['min_length']} item{'s' if context['min_length'] != 1 else ''}"
     if kind == "string_pattern_mismatch":
-        return f"must match {context['pattern']}", None
-    return str(problem["msg"])[0].lower() + str(problem["msg"])[1:], None
+        return f"must match {context['pattern']}"
+    return str(problem["msg"])[0].lower() + str(problem["msg"])[1:]
 
 
 def _line_of_name(document: Document, message: str) -> int | None:

@@ -85,7 +85,7 @@ def compare(
     done, complete = run_points(
         prepare_points(inputs, settings, rps, services), settings, jobs, on_progress, should_stop
     )
-    points, refused = split(done)
+    points, refused = split(done, complete)
     base = next((point for point in points if point.row.dataplane == inputs.baseline), None)
     return Comparison(
         ComparisonReport(
@@ -125,11 +125,14 @@ def run_points(
     return [found[index] for index in sorted(found)], complete
 
 
-def split(done: Sequence[Point | Refused]) -> tuple[list[Point], list[Refused]]:
-    """Rows and refusals. If there are only refusals, there is nothing to report: OverloadedError with the first."""
+def split(done: Sequence[Point | Refused], complete: bool) -> tuple[list[Point], list[Refused]]:
+    """Rows and refusals. If all there is are refusals, there is nothing to report: OverloadedError with the first.
+
+    Of a study that was stopped nobody knows that: what was not finished might have carried the load.
+    """
     points = [one for one in done if isinstance(one, Point)]
     refused = [one for one in done if isinstance(one, Refused)]
-    if refused and not points:
+    if refused and not points and complete:
         first = refused[0]
         raise OverloadedError(f"{first.dataplane} with {first.services} services: {first.reason}")
     return points, refused

@@ -103,7 +103,7 @@ def grow(
     # The largest first: they take longest.
     tasks = [point for size in reversed(sizes) for point in prepare_points(at[size], settings, rates[size], size)]
     done, complete = run_points(tasks, settings, jobs, on_progress, should_stop)
-    points, refused = split(done)
+    points, refused = split(done, complete)
     by_place = {(point.row.services, point.row.dataplane): point for point in points}
     order = [(size, plane.name) for size in sizes for plane in inputs.dataplanes]
     return Growth(

@@ -199,6 +199,11 @@ def jobs_for(jobs: int | None, points: int, requests: int) -> int:
     """Processes to use: what was asked for; else all cores, unless the study is too small to be worth it."""
     if jobs is None:
         return 1 if points * requests <= SMALL else -1
+    return checked_jobs(jobs)
+
+
+def checked_jobs(jobs: int) -> int:
+    """The number of processes that was asked for. MeshsimError if it is none."""
     if jobs == 0 or jobs < -1:
         raise MeshsimError(f"jobs: {jobs} received; must be 1 or more, or -1 for all cores")
     return jobs

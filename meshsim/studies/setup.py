@@ -23,6 +23,7 @@ from meshsim.scenario.dataplane import DataPlane
 from meshsim.scenario.machine import Machine
 from meshsim.scenario.scale import scale
 from meshsim.scenario.scenario import Scenario
+from meshsim.scenario.yaml_io import rule
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -47,9 +48,8 @@ def checked(model: type[M], **fields: Any) -> M:
         said = []
         for problem in error.errors(include_url=False):
             name = ".".join(str(part) for part in problem["loc"])
-            rule = problem["msg"].removeprefix("Value error, ")
-            value = problem["input"]
-            said.append(f"{name}: {value!r} received; {rule}" if name and not isinstance(value, dict) else rule)
+            words, value = rule(dict(problem)), problem["input"]
+            said.append(f"{name}: {value!r} received; {words}" if name and not isinstance(value, dict) else words)
         raise MeshsimError("; ".join(dict.fromkeys(said))) from None
 
 

@@ -24,6 +24,7 @@ from meshsim.scenario.catalog import load_costs, load_dataplane, load_machine, r
 from meshsim.scenario.scenario import Scenario
 from meshsim.scenario.suggest import choices
 from meshsim.scenario.yaml_io import Document, read, validate
+from meshsim.studies.inputs import checked_jobs
 from meshsim.studies.point import Point, simulate_point
 from meshsim.studies.pool import Progress, Stop, Tick, Work, run_all
 from meshsim.studies.setup import Prepared, canonical_hash
@@ -92,6 +93,7 @@ def sweep(
     simulated (overloaded, does not fit, a cost is missing) leaves a row with its error and does not stop the others.
     When stopped, every finished point has been kept. Raises MeshsimError, with file and line, for a wrong study.
     """
+    processes = checked_jobs(-1 if jobs is None else jobs)
     points = read_study(study)
     folder = Path(out)
     if not dry_run:
@@ -116,7 +118,7 @@ def sweep(
             work,
             [(folder, point) for point in missing],
             size=1000,
-            jobs=-1 if jobs is None else jobs,
+            jobs=processes,
             on_result=count,
             on_progress=on_progress,
             should_stop=should_stop,

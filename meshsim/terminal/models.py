@@ -45,7 +45,7 @@ def find(name: str) -> tuple[Strict, list[str]]:
         )
     if kinds:
         return _LOADERS[kinds[0]](name)
-    if not Path(name).exists():
+    if not name or not Path(name).exists():
         every = [known for kind in KINDS for known in names(kind)]
         raise MeshsimError(f"{name!r}: no model has that name, and there is no such file; {choices(name, every, 40)}")
     document = read(name)
@@ -237,7 +237,7 @@ def dataplane(plane: DataPlane) -> Iterator[RenderableType]:
             where = "on every node" if agent.per == "node" else f"{agent.replicas} in the cluster"
             yield paragraph(f"  {agent.name} ({agent.software}), {where}")
     if plane.lacks:
-        yield paragraph("What it cannot do", bold=True)
+        yield paragraph("What it lacks", bold=True)
         for lack in plane.lacks:
             yield paragraph(f"  {lack}")
     yield from sources(plane.sources)

@@ -26,8 +26,8 @@ STATIONS_SHOWN = 8
 
 def comparison(report: ComparisonReport) -> Iterator[RenderableType]:
     """Latency, then resources, then what the numbers mean."""
-    services = report.rows[0].services if report.rows else 0
-    yield heading(f"{report.application}, {services} services, {numbers.count(report.rps)} requests/s from outside")
+    size = f", {report.rows[0].services} services" if report.rows else ""
+    yield heading(f"{report.application}{size}, {numbers.count(report.rps)} requests/s from outside")
     yield from missing(report)
     if report.rows:
         yield latency_table(report.rows)

@@ -137,7 +137,12 @@ def test_schema_prints_a_json_schema(tmp_path: Path) -> None:
         (["run", "none.yaml"], "none.yaml: no such file"),
         (["sweep", "none.yaml", "--out", "x"], "none.yaml: no such file"),
         (["show", "nothing"], "nothing"),
-        (["compare", "bookinfo", "--requests", "1"], "requests"),
+        (["compare", "bookinfo", "--requests", "1"], "requests: 1 received; must be at least 100"),
+        (["compare", "bookinfo", "--rps", "nan"], "rps: nan received; must be"),
+        (["compare", "bookinfo", "--html", "none/x.html"], "html: none/x.html received; it cannot be written"),
+        (["grow", "bookinfo", "--html", "none/x.html"], "html: none/x.html received; it cannot be written"),
+        (["sweep", "none.yaml", "--out", "x", "--jobs", "0"], "jobs: 0 received; must be 1 or more"),
+        (["show", ""], "no model has that name"),
     ],
 )
 def test_bad_input_gives_one_message_and_exit_code_2(tmp_path: Path, arguments: list[str], message: str) -> None:
@@ -218,3 +223,55 @@ def test_an_interrupted_measurement_keeps_its_finished_rounds(tmp_path: Path) ->
     assert process.returncode == 130
     assert b"goes on where this one was" in out
     assert journal.read_text().count('"done"') >= 2
+
+
+def interrupted(*arguments: str, cwd: Path, when: str) -> tuple[str, str]:
+    """Press Ctrl-C once standard error or a file says so (``when``: text of a progress line, or a pattern of files)."""
+    command = [sys.executable, "-m", "meshsim", *arguments]
+    with (
+        (cwd / "err").open("w") as err,
+        subprocess.Popen(
+            command, cwd=cwd, stdout=subprocess.PIPE, stderr=err, text=True, env={**os.environ, "COLUMNS": "100"}
+        ) as process,
+    ):
+        for _ in range(600):
+            if when in (cwd / "err").read_text() or list(cwd.glob(when)):
+                break
+            time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate(timeout=60)
+    said = (cwd / "err").read_text()
+    assert process.returncode == 130, (out, said)
+    assert "Traceback" not in said
+    return out, said
+
+
+def test_ctrl_c_in_compare_says_what_is_done(tmp_path: Path) -> None:
+    asked = ["compare", "two-tier", "--requests", "1000000", "--jobs", "2", "--json", "--dataplanes", PLANES]
+    out, said = interrupted(*asked, cwd=tmp_path, when="compare: ")
+    report = json.loads(out)
+    assert report["partial"] is True
+    assert f"Interrupted: {len(report['rows'])} runs were finished" in said
+
+
+def test_ctrl_c_in_run_reports_what_was_measured(tmp_path: Path) -> None:
+    (tmp_path / "s.yaml").write_text(
+        "application: online-boutique\nload: {rps: 100}\nrun: {requests: 1000000, warmup: 0.001}\n"
+    )
+    out, _ = interrupted("run", "s.yaml", "--json", cwd=tmp_path, when="run: ")
+    report = json.loads(out)
+    assert report["partial"] is True
+    assert 100 < report["rows"][0]["requests"] < 1_000_000
+
+
+def test_ctrl_c_in_sweep_keeps_every_finished_point(tmp_path: Path) -> None:
+    (tmp_path / "study.yaml").write_text(
+        "schema: meshsim/study/1\nscenario: {application: two-tier, run: {requests: 100}}\n"
+        "grid: {run.seed: [1, 2], run.requests: [100, 1000000]}\n"
+    )
+    out, _ = interrupted(
+        "sweep", "study.yaml", "--out", "results", "--jobs", "1", cwd=tmp_path, when="results/*.parquet"
+    )
+    kept = len(list((tmp_path / "results").glob("*.parquet")))
+    assert kept >= 1
+    assert f"{kept} computed, {4 - kept} missing" in " ".join(out.split())

@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 from worlds import application, call, compute, costs, plan, service, simulate
 
+from meshsim.engines import reference
 from meshsim.plan.plan import Op, Plan
 from meshsim.results.run import RequestRecord, RunResult
 from meshsim.scenario.dataplane import DataPlane
+from meshsim.scenario.scenario import Run
 
 Line = tuple[int, str, str, int, int, int]
 """(frame, instruction, operation, start, end, running), times in us from the arrival of the request."""
@@ -212,10 +214,21 @@ def test_another_data_plane_sees_the_same_arrivals_branches_and_service_times() 
     assert drawn(bare) == drawn(boxed)
 
 
-def test_cancelling_keeps_what_was_answered() -> None:
-    from meshsim.engines import reference
-    from meshsim.scenario.scenario import Run
+def test_a_run_can_be_stopped_during_its_warm_up() -> None:
+    app = application(service("a", [compute(100)]))
+    asked = []
 
+    def stop() -> bool:
+        asked.append(True)
+        return True
+
+    stopped = reference.run(plan(app, 100), Run(requests=100, warmup=10.0), should_stop=stop)
+    assert stopped.cancelled
+    assert len(asked) == 1
+    assert stopped.measured == 0
+
+
+def test_cancelling_keeps_what_was_answered() -> None:
     seen: list[int] = []
     app = application(service("a", [compute(100)]))
     result = reference.run(

@@ -2,8 +2,8 @@
 
 Sources: Kleinrock, Queueing Systems I (M/M/1, M/M/c by Erlang C, M/G/1 by Pollaczek and Khinchine); Burke's theorem
 for the tandem; Nelson and Tantawi 1988 (after Flatto and Hahn 1984) for the two-way fork-join, where it is exact.
-Eighteen 95 % intervals must be allowed a miss now and then: each test widens its interval to 99.9 %, and the
-negative controls show that a wrong law still falls outside.
+With the seeds fixed here, every mean lies within the run's own 95 % interval. The negative controls, and the quantiles,
+widen it to 99.9 %: a wrong law still falls outside.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ def one_station(rho: float, *, law: str = "exponential", cv: float = 1.0, cores:
     return simulate(plan(app, rps(rho, cores), cores=cores), REQUESTS[rho], seed=seed, sample=0)
 
 
-def within(measured: Estimate, expected_us: float) -> bool:
+def within(measured: Estimate, expected_us: float, wider: float = 1.0) -> bool:
     assert measured.value is not None
     assert measured.high is not None
-    half = (measured.high - measured.value) * WIDER
+    half = (measured.high - measured.value) * wider
     return abs(measured.value - expected_us) <= half
 
 
@@ -101,8 +101,8 @@ def test_fork_join_of_two_is_nelson_and_tantawi(rho: float) -> None:
 @pytest.mark.parametrize("rho", LOADS)
 def test_wrong_service_law_is_noticed(rho: float) -> None:
     # Negative control: M/D/1 measured against M/M/1's formula, and M/M/1 against M/D/1's.
-    assert not within(mean_interval(one_station(rho, law="constant").latency), MEAN_US / (1 - rho))
-    assert not within(mean_interval(one_station(rho).latency), pollaczek_khinchine(rho, 0.0))
+    assert not within(mean_interval(one_station(rho, law="constant").latency), MEAN_US / (1 - rho), WIDER)
+    assert not within(mean_interval(one_station(rho).latency), pollaczek_khinchine(rho, 0.0), WIDER)
 
 
 def test_mm1_quantiles_are_exponential() -> None:

@@ -73,7 +73,7 @@ BROKEN: list[tuple[str, str, str, str]] = [
     ("wrong schema", "meshsim/application/1", "meshsim/application/9",
      "f:1: schema: 'meshsim/application/9' received; did you mean 'meshsim/application/1'?"),
     ("other kind", "meshsim/application/1", "meshsim/dataplane/1",
-     "f:1: schema: 'meshsim/dataplane/1' received; this is a data plane, and a application was expected"),
+     "f:1: schema: 'meshsim/dataplane/1' received; this is a data plane, and an application was expected"),
     ("syntax", "entries:", "entries: [", "not valid YAML (column"),
     ("tab", "    replicas: 2", "\treplicas: 2", "not valid YAML (column"),
     ("python object", "name: shop", "name: !!python/object/apply:os.system [ls]", "f:2"),

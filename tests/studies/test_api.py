@@ -55,6 +55,22 @@ def test_cores_add_up_to_what_the_stations_were_busy(comparison: ms.compare) -> 
         assert row.audit.ok, row.audit.checks
 
 
+def test_a_study_stopped_after_a_refusal_is_partial_and_no_mistake() -> None:
+    # The sidecars cannot carry this rate; whether no-mesh can is not known when the study is stopped.
+    asked = []
+
+    def stop() -> bool:
+        asked.append(True)
+        return len(asked) > 1
+
+    stopped = ms.compare("two-tier", ["istio-sidecar", "no-mesh"], rps=12000, requests=1000, jobs=1, should_stop=stop)
+    assert stopped.partial
+    assert stopped.rows == []
+    assert [one.dataplane for one in stopped.report.refused] == ["istio-sidecar"]
+    whole = ms.compare("two-tier", ["istio-sidecar", "no-mesh"], rps=12000, requests=200, jobs=1)
+    assert [row.dataplane for row in whole.rows] == ["no-mesh"]
+
+
 def test_simulate_takes_keywords() -> None:
     one = ms.simulate(application="two-tier", dataplane="linkerd", rps=200, requests=300)
     assert [row.dataplane for row in one.report.rows] == ["linkerd"]

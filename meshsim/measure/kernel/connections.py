@@ -23,7 +23,7 @@ from meshsim.measure.kernel.netfilter import (
     service_pod,
 )
 from meshsim.measure.kernel.paths import TIMER, Cores, cores_to_compare, cpus, foremost, tcp
-from meshsim.measure.lab import Lab
+from meshsim.measure.lab import Cgroup, Lab
 from meshsim.measure.native import tool
 
 NAME = "kernel.connections"
@@ -33,8 +33,12 @@ MOST = 3000
 """Connections a path and round at most: each leaves a port in TIME_WAIT until its pod is gone."""
 
 
-def connections(lab: Lab, cores: Cores, seconds: float, paths: Mapping[str, str]) -> dict[str, NDArray[np.float64]]:
+def connections(
+    lab: Lab, cores: Cores, seconds: float, paths: Mapping[str, str], cgroup: Cgroup | None = None
+) -> dict[str, NDArray[np.float64]]:
     """Connections over some paths, in blocks of 20 that take turns for ``seconds`` in all.
+
+    ``cgroup``: that both ends are in.
 
     By path: ``NAME_connection_ns`` (connect, accept, close by the other end, close), ``NAME_connect_ns`` and
     ``NAME_connect_cpu_ns`` (the connecting call alone) of single connections, ``NAME_own_cpu_ns`` and
@@ -43,7 +47,7 @@ def connections(lab: Lab, cores: Cores, seconds: float, paths: Mapping[str, str]
     own, peer = cpus(cores)
     argv = [str(tool("connections")), str(own), str(peer), str(seconds), str(MOST)]
     argv += [f"{name}={path}" for name, path in paths.items()]
-    found = json.loads(lab.call(argv, schedule=foremost()))
+    found = json.loads(lab.call(argv, schedule=foremost(), cgroup=cgroup))
     return {f"{name}_{metric}": np.array(values) for name, some in found.items() for metric, values in some.items()}
 
 

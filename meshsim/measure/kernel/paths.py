@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from meshsim.measure.doctor import capability
 from meshsim.measure.experiment import Samples
-from meshsim.measure.lab import Lab, Pod, Schedule
+from meshsim.measure.lab import Cgroup, Lab, Pod, Schedule
 from meshsim.measure.native import tool
 
 Cores = Literal["same", "other"]
@@ -64,9 +64,11 @@ def tcp(
 
 
 def pingpong(
-    lab: Lab, cores: Cores, size: int, seconds: float, paths: Mapping[str, str]
+    lab: Lab, cores: Cores, size: int, seconds: float, paths: Mapping[str, str], cgroup: Cgroup | None = None
 ) -> dict[str, NDArray[np.float64]]:
     """Round trips of ``size`` bytes over some paths, in blocks of 100 that take turns for ``seconds`` in all.
+
+    ``cgroup``: that both ends are in.
 
     By path: ``NAME_round_trip_ns`` and ``NAME_send_ns`` (time inside the sending call) of single messages, and
     ``NAME_own_cpu_ns``, ``NAME_peer_cpu_ns`` of the two processes per round trip, one mean a block.
@@ -74,7 +76,7 @@ def pingpong(
     own, peer = cpus(cores)
     argv = [str(tool("pingpong")), str(own), str(peer), str(size), str(seconds)]
     argv += [f"{name}={path}" for name, path in paths.items()]
-    found = json.loads(lab.call(argv, schedule=foremost()))
+    found = json.loads(lab.call(argv, schedule=foremost(), cgroup=cgroup))
     return {f"{name}_{metric}": np.array(values) for name, some in found.items() for metric, values in some.items()}
 
 

@@ -1,0 +1,140 @@
+"""Costs come out of samples whose truth is known; a law without wake-ups misses them."""
+
+import numpy as np
+import pytest
+
+from meshsim.measure.experiment import Sample, Samples
+from meshsim.measure.fit import line
+from meshsim.measure.lab import LabError
+from meshsim.measure.proxy import features, footprint, load, messages, security
+from meshsim.measure.proxy.kinds import ENVOY
+from meshsim.measure.proxy.traffic import Demand, outcome
+
+WORK, SETUP, BYTE = 38_000.0, 52_000.0, 0.6
+ROUNDS = 3
+
+
+def noisy(rng, value, share=0.02):
+    return float(value * (1 + share * rng.standard_normal()))
+
+
+def worlds(seed=1):
+    """Samples of an Envoy that obeys the law: 2 w + s x wake-ups, bytes, TLS, copies."""
+    rng = np.random.default_rng(seed)
+    samples = []
+
+    def add(experiment, number, settings, **values):
+        samples.append(Sample(experiment, number, settings, values))
+
+    for number in range(ROUNDS):
+        for share in load.LOADS:
+            sleeps = 2 * (1 - share)
+            cpu = noisy(rng, 2 * WORK + SETUP * sleeps)
+            add(load.name(ENVOY), number, {"loop": "open", "load": share}, cpu_ns=cpu, sleeps=sleeps, busy=share)
+        base = {"kernel_share": 0.4, "sleeps": 0.0, "busy": 1.0}
+        add(load.name(ENVOY), number, {"loop": "closed", "connections": 16}, cpu_ns=2 * WORK, **base)
+        low = {"latency_p50_ns": 320e3, "latency_p90_ns": 400e3}
+        add(load.name(ENVOY), number, {"loop": "open", "path": "proxy"}, cpu_ns=180e3, **low, **base)
+        add(load.name(ENVOY), number, {"loop": "open", "path": "direct"}, cpu_ns=0, latency_p50_ns=100e3)
+        for protocol, factor in (("http1", 1.0), ("http2", 1.2)):
+            for request, response in messages.SIZES:
+                cpu = noisy(rng, 2 * WORK * factor + BYTE * (request + response - 2 * messages.SMALL))
+                settings = {"protocol": protocol, "request_bytes": request, "response_bytes": response}
+                add(messages.name(ENVOY), number, settings, cpu_ns=cpu, **base)
+        for request, response in messages.TCP_SIZES:
+            cpu = noisy(rng, WORK + BYTE * (request + response - 2 * messages.SMALL))
+            settings = {"protocol": "tcp", "request_bytes": request, "response_bytes": response}
+            add(messages.name(ENVOY), number, settings, cpu_ns=cpu, **base)
+        add(messages.name(ENVOY), number, {"protocol": "tcp", "connection": "new"}, cpu_ns=WORK + 250e3, **base)
+        for size in security.SIZES:
+            for name, extra in (("none", 0.0), ("mtls", 4 * (3_000 + 0.5 * size))):
+                settings = {"security": name, "bytes": size}
+                add(security.NAME, number, settings, cpu_ns=noisy(rng, 50e3 + 2 * size, 0.001) + extra)
+        for name, handshake in (("none", 0.0), ("mtls", 2 * 220e3)):
+            cpu = 350e3 + handshake + (4 * (3_000 + 0.5 * 64) if name == "mtls" else 0)
+            add(security.NAME, number, {"security": name, "connection": "new"}, cpu_ns=cpu)
+        for feature in features.FEATURES:
+            for copies in feature.copies:
+                settings = {"feature": feature.operation, "copies": copies}
+                cpu = noisy(rng, 30e3 + 1500 * copies * feature.per_copy, 0.002)
+                add(features.name("envoy"), number, settings, cpu_ns=cpu, kernel_share=0.3)
+        add(features.name("envoy"), number, {"feature": "none", "copies": 0}, cpu_ns=30e3, kernel_share=0.3)
+        for clusters in footprint.CLUSTERS:
+            settings = {"grows": "clusters", "units": clusters} if clusters else {"grows": "nothing"}
+            values = {"memory_bytes": 14e6 + 52_000 * clusters, "startup_ns": 8e7 + 7e5 * clusters}
+            add(footprint.name(ENVOY), number, settings, startup_cpu_ns=5e7 + 5e5 * clusters, **values)
+        for endpoints in footprint.ENDPOINTS:
+            units = endpoints * footprint.SPREAD_OVER
+            memory = 14e6 + 50_500 * footprint.SPREAD_OVER + 1500 * units
+            add(footprint.name(ENVOY), number, {"grows": "endpoints", "units": units}, memory_bytes=memory)
+    return Samples(samples)
+
+
+@pytest.fixture(scope="module")
+def book():
+    samples = worlds()
+    return {c.operation: c for part in (load, messages, security, features, footprint) for c in part.costs(samples)}
+
+
+@pytest.mark.parametrize(
+    ("operation", "field", "truth", "tolerance"),
+    [
+        ("proxy.envoy.wakeup", "cpu_ns", SETUP, 0.1),
+        ("proxy.envoy.wakeup", "wait_ns", 20e3, 0.01),
+        ("proxy.envoy.http1.request", "cpu_ns", 2 * WORK * messages.REQUEST_SHARE, 0.08),
+        ("proxy.envoy.http1.response", "cpu_ns", 2 * WORK * (1 - messages.REQUEST_SHARE), 0.08),
+        ("proxy.envoy.http1.response", "cpu_ns_per_byte", BYTE, 0.15),
+        ("proxy.envoy.http2.request", "cpu_ns", 2.4 * WORK * messages.REQUEST_SHARE, 0.1),
+        ("proxy.envoy.tcp.message", "cpu_ns", WORK / 2, 0.1),
+        ("proxy.envoy.tcp.message", "cpu_ns_per_byte", BYTE, 0.1),
+        ("proxy.envoy.connection", "cpu_ns", 250e3, 0.02),
+        ("proxy.envoy.tls.message", "cpu_ns", 3_000, 0.1),
+        ("proxy.envoy.tls.message", "cpu_ns_per_byte", 0.5, 0.1),
+        ("proxy.envoy.tls.handshake", "cpu_ns", 220e3, 0.02),
+        ("proxy.envoy.feature.access-log", "cpu_ns", 1500, 0.1),
+        ("proxy.envoy.feature.rbac-policy", "cpu_ns", 1500, 0.1),
+        ("proxy.envoy.lua.request", "cpu_ns", 1500, 0.1),
+        ("memory.envoy.cluster", "bytes", 50_500, 0.01),
+        ("memory.envoy.endpoint", "bytes", 1500, 0.01),
+        ("startup.envoy.cluster", "cpu_ns", 5e5, 0.01),
+        ("startup.envoy.cluster", "wait_ns", 2e5, 0.01),
+    ],
+)
+def test_a_cost_is_what_the_samples_were_made_of(book, operation, field, truth, tolerance):
+    assert getattr(book[operation], field) == pytest.approx(truth, rel=tolerance)
+
+
+def test_work_alone_misses_what_wake_ups_explain():
+    rows = load.points(worlds(), ENVOY)
+    law = line(rows)
+    constant = np.abs(rows[:, 2] / np.median(rows[:, 2]) - 1)
+    assert max(abs(v) for v in law.residuals.values()) < 0.08
+    assert np.quantile(constant, 0.9) > 0.25
+
+
+def test_without_a_counted_worker_wake_ups_follow_from_how_busy_it_is():
+    busy = Sample("proxy.caddy.load", 0, {}, {"busy": 0.25})
+    assert load.wakeups(busy) == pytest.approx(1.5)
+    assert load.wakeups(Sample("proxy.caddy.load", 0, {}, {"busy": 1.02})) == 0
+
+
+def test_cpu_beyond_added_latency_is_no_negative_waiting():
+    samples = worlds()
+    for sample in samples.of(load.name(ENVOY), path="proxy"):
+        sample.values["cpu_ns"] = 260e3
+    wakeup = load.costs(samples)[0]
+    assert wakeup.wait_ns == 0
+    assert "40 us" in wakeup.reference
+
+
+def test_no_samples_no_costs():
+    nothing = Samples([])
+    assert [part.costs(nothing) for part in (load, messages, security, features, footprint)] == [[], [], [], [], []]
+
+
+def test_a_run_in_which_too_much_failed_says_nothing():
+    told = {"errors": {"status": 20}, "answered": 1000, "observed": 1000, "unanswered": 0}
+    with pytest.raises(LabError, match="20 of 1020 requests failed"):
+        outcome(Demand(), told)
+    with pytest.raises(LabError, match="nothing was answered"):
+        outcome(Demand(), told | {"answered": 0})
