@@ -18,7 +18,6 @@ from meshsim.measure.fit import best, figure, line
 from meshsim.measure.kernel.netfilter import (
     Backend,
     backends,
-    default_backend,
     inbound_redirect,
     inbound_tproxy,
     service_pod,
@@ -69,7 +68,9 @@ def run(bench: Bench) -> None:
         paths["inbound-redirect"] = inbound_redirect(lab, found[0], plain)
     if capability("tproxy").ok:
         paths["inbound-tproxy"] = inbound_tproxy(lab, found[0], plain)
-    bench.measure({"cores": "same"}, partial(connections, lab, "same", 0.8 if bench.quick else 4.0, paths))
+    # Which back-end the host's own iptables uses is kept with the sample: fits may be made elsewhere.
+    settings = {"cores": "same", "backend": found[0] if found else "none"}
+    bench.measure(settings, partial(connections, lab, "same", 0.8 if bench.quick else 4.0, paths))
     if "other" in cores_to_compare():
         few = {name: paths[name] for name in ("loopback", "direct")}
         bench.measure({"cores": "other"}, partial(connections, lab, "other", 0.1 if bench.quick else 0.5, few))
@@ -119,13 +120,14 @@ def costs(samples: Samples) -> list[Cost]:
     ]
     if not present:
         return made
-    first = default_backend() if default_backend() in present else present[0]
+    first = str(raw.settings["backend"])
     for backend in present:
         name = "iptables" if backend == first else f"iptables-{backend}"
-        by_rule = line(rule_rows(samples, f"{backend}_service", "direct"))
+        rows = rule_rows(samples, f"{backend}_service", "direct")
+        by_rule = line(rows)
         how = (
             f"iptables-{backend}: connections from a pod to a service address (DNAT in its nat table, the "
-            f"matching rule after 0 to {max(RULES)} others of the same kind) less connections to the pod "
+            f"matching rule after 0 to {rows[:, 1].max():.0f} others of the same kind) less connections to the pod "
             "address, in turns"
         )
         made += [

@@ -21,15 +21,15 @@ from meshsim.measure.bench import Bench
 from meshsim.measure.book import cost
 from meshsim.measure.experiment import Experiment, Reading, Samples
 from meshsim.measure.fit import figure
-from meshsim.measure.kernel.paths import cpus
+from meshsim.measure.kernel.paths import cores_to_compare, cpus
 from meshsim.measure.lab import Cgroup, Lab
 from meshsim.measure.native import tool
 
 NAME = "kernel.quota"
 PERIOD_NS = 100_000_000
 """What Kubernetes uses."""
-PHASES = 40
-"""The kernel's periods begin somewhere: the arithmetic is averaged over so many beginnings."""
+PHASES = 100
+"""Where the kernel's periods begin is not told and drawn at random: so many beginnings are tried."""
 SLICE = Path("/proc/sys/kernel/sched_cfs_bandwidth_slice_us")
 
 Times = NDArray[np.float64]
@@ -78,7 +78,7 @@ def run(bench: Bench) -> None:
 
 def _readings(lab: Lab, load: Load, percent: int, arrivals: Times) -> dict[str, Reading | str]:
     quota_ns = PERIOD_NS * percent // 100
-    argv = [str(tool("worker")), str(cpus("other" if len(set(cpus("other"))) > 1 else "same")[1]), str(load.work_ns)]
+    argv = [str(tool("worker")), str(cpus(cores_to_compare()[-1])[1]), str(load.work_ns)]
     with lab.scope():
         group = lab.cgroup(quota_ns=quota_ns, period_ns=PERIOD_NS)
         outweigh(group)
@@ -86,7 +86,7 @@ def _readings(lab: Lab, load: Load, percent: int, arrivals: Times) -> dict[str, 
         text = "\n".join(f"{at:.0f}" for at in arrivals)
         latencies = np.array(json.loads(lab.call(argv, cgroup=group, stdin=text))["latency_ns"])
         after = group.throttled()
-    expected, expected_throttled = predicted(arrivals, load.work_ns, quota_ns, PERIOD_NS)
+    expected, expected_throttled = matched(arrivals, latencies, load.work_ns, quota_ns, PERIOD_NS)
     return {
         "latency_ns": latencies,
         "mean_ns": float(latencies.mean()),
@@ -96,7 +96,7 @@ def _readings(lab: Lab, load: Load, percent: int, arrivals: Times) -> dict[str, 
         "throttled_ns": float(after[2] - ns),
         "expected_mean_ns": float(expected.mean()),
         "expected_p99_ns": float(np.quantile(expected, 0.99)),
-        "expected_throttled": expected_throttled,
+        "expected_throttled": float(expected_throttled),
         "slice_us": float(SLICE.read_text()) if SLICE.exists() else 0.0,
     }
 
@@ -132,10 +132,14 @@ def replay(arrivals: Times, work_ns: float, quota_ns: float, period_ns: float, p
     return latencies, throttled
 
 
-def predicted(arrivals: Times, work_ns: float, quota_ns: float, period_ns: float) -> tuple[Times, float]:
-    """Latencies of all phases together, and the mean number of periods throttled."""
+def matched(arrivals: Times, latencies: Times, work_ns: float, quota_ns: float, period_ns: float) -> tuple[Times, int]:
+    """The ``replay`` whose phase comes nearest to what was observed (least sum of absolute differences).
+
+    The phase is the one thing fitted: with several requests at several places in a period, it cannot make a wrong
+    arithmetic look right.
+    """
     replays = [replay(arrivals, work_ns, quota_ns, period_ns, k * period_ns / PHASES) for k in range(PHASES)]
-    return np.concatenate([r[0] for r in replays]), float(np.mean([r[1] for r in replays]))
+    return min(replays, key=lambda replayed: float(np.abs(replayed[0] - latencies).sum()))
 
 
 @dataclass(frozen=True)
@@ -193,9 +197,9 @@ def costs(samples: Samples) -> list[Cost]:
             "factor on the latency that the arithmetic of period and quota gives",
             experiment=NAME,
             reference="bursts of 30 ms of work under quotas of a part of a core: mean latency over that of the same "
-            "arrivals in which a group runs for its quota in each period and then stands still, averaged over where "
-            f"the periods begin. {throttled:.0f} periods were throttled. All loads and quotas: kernel.quota in "
-            "the samples",
+            "arrivals in which a group runs for its quota in each period and then stands still, with the "
+            f"beginning of the periods fitted. {throttled:.0f} periods were throttled. All loads and quotas: kernel.quota "
+            "in the samples",
             conditions=f"period {PERIOD_NS // 1_000_000} ms, one worker on one core, "
             f"cfs_bandwidth_slice_us {first.values['slice_us']:.0f}",
             ratio=figure([float(np.mean(factors[number])) for number in sorted(factors)]),

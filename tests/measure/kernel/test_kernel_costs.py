@@ -96,7 +96,7 @@ def test_a_switch_and_a_wake_up_are_what_is_left() -> None:
     assert (found["kernel.wakeup"].cpu_ns, found["kernel.wakeup"].wait_ns) == (9500, 6000)
 
 
-def connection_samples(legacy_ns: float, nft_ns: float) -> Samples:
+def connection_samples(default: str, legacy_ns: float, nft_ns: float) -> Samples:
     made = []
     for number in range(ROUNDS):
         values = {
@@ -111,15 +111,14 @@ def connection_samples(legacy_ns: float, nft_ns: float) -> Samples:
             for backend, slope in (("legacy", legacy_ns), ("nft", nft_ns)):
                 values[f"{backend}_service_{rules}_connection_ns"] = 60_000 + 9000 + slope * rules
                 values[f"{backend}_captured_{rules}_connection_ns"] = 50_000 + 10_000 + slope * rules
-        made.append(sample(connections.NAME, number, {"cores": "same"}, values))
+        made.append(sample(connections.NAME, number, {"cores": "same", "backend": default}, values))
     return Samples(made)
 
 
 @pytest.mark.parametrize("backend", ["legacy", "nft"])
-def test_rules_are_priced_by_the_host_s_own_back_end(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections, "default_backend", lambda: backend)
+def test_rules_are_priced_by_the_host_s_own_back_end(backend: str) -> None:
     other, slopes = ("nft" if backend == "legacy" else "legacy"), {"legacy": 8.0, "nft": 25.0}
-    found = by_operation(connections.costs(connection_samples(**{f"{k}_ns": v for k, v in slopes.items()})))
+    found = by_operation(connections.costs(connection_samples(backend, slopes["legacy"], slopes["nft"])))
     assert found["kernel.service.iptables.rule"].cpu_ns == pytest.approx(slopes[backend], rel=0.01)
     assert found[f"kernel.service.iptables-{other}.rule"].cpu_ns == pytest.approx(slopes[other], rel=0.01)
     service = found["kernel.service.iptables.connection"]
@@ -203,6 +202,18 @@ def test_requests_that_bunch_up_queue_behind_a_throttled_one() -> None:
     found, times = quota.replay(np.array([0.0, 1.0, 2.0]) * MS, 10 * MS, 20 * MS, 100 * MS, 0.0)
     assert list(found / MS) == pytest.approx([10, 19, 108])
     assert times == 1
+
+
+@pytest.mark.parametrize("phase", [0.0, 17.0, 63.0])
+def test_the_beginning_of_periods_is_found_and_hides_no_wrong_arithmetic(phase: float) -> None:
+    arrivals = quota.LOADS["burst"].arrivals(2.3, seed=0)
+    seen, times = quota.replay(arrivals, 30 * MS, 20 * MS, 100 * MS, phase * MS)
+    right, right_times = quota.matched(arrivals, seen * 1.01, 30 * MS, 20 * MS, 100 * MS)
+    assert right.mean() == pytest.approx(seen.mean(), rel=0.02)
+    assert right_times == times
+    for wrong_quota, wrong_period in ((10, 100), (15, 75), (40, 200)):
+        wrong, _ = quota.matched(arrivals, seen * 1.01, 30 * MS, wrong_quota * MS, wrong_period * MS)
+        assert np.abs(wrong - seen).mean() > 5 * np.abs(right - seen).mean()
 
 
 def quota_samples(factor: float) -> Samples:

@@ -118,7 +118,8 @@ def test_the_clocks_of_the_processes_agree_with_their_cgroup() -> None:
 def test_a_quota_throttles_about_as_often_as_the_arithmetic_says(session: Session) -> None:
     (row,) = [row for row in quota.table(session.samples) if row.load == "burst"]
     assert row.throttled >= 1
-    assert abs(row.throttled - row.expected_throttled) <= 2
+    busy = max(s.foreign_cores for s in session.samples.of(quota.NAME)) > 0.5
+    assert abs(row.throttled - row.expected_throttled) <= (2 if busy else 1)
 
 
 @root
