@@ -34,6 +34,7 @@ struct Connection {
   char *head;  // a message head that has not come whole
   size_t head_length;
   long body_left, asked;  // of the message that is being read
+  enum { WHOLE, CHUNK_SIZE, LAST_CHUNK } chunks;  // of its body: what comes next once body_left is 0
   char *out;
   size_t out_length, out_sent, out_room;
   // HTTP/2
@@ -148,13 +149,35 @@ static const char *header(const char *head, const char *name) {
   return NULL;
 }
 
+static ssize_t take_chunk_line(struct Connection *c, const char *p, size_t n) {
+  const char *end = memchr(p, '\n', n);
+  size_t part = end ? (size_t)(end + 1 - p) : n;
+  if (c->head_length + part > HEAD_MOST) return -1;
+  memcpy(c->head + c->head_length, p, part);
+  c->head_length += part;
+  if (!end) return part;
+  c->head[c->head_length] = 0;
+  if (c->chunks == CHUNK_SIZE) {
+    long size = strtol(c->head, NULL, 16);
+    if (size < 0) return -1;
+    c->body_left = size ? size + 2 : 0;  // and the end of its line
+    if (!size) c->chunks = LAST_CHUNK;
+  } else if (c->head_length <= 2) {  // an empty line ends the trailers
+    c->chunks = WHOLE;
+    answer_http1(c);
+  }
+  c->head_length = 0;
+  return part;
+}
+
 static ssize_t take_http1(struct Connection *c, const char *p, size_t n) {
   if (c->body_left) {
     size_t part = n < (size_t)c->body_left ? n : (size_t)c->body_left;
     c->body_left -= part;
-    if (!c->body_left) answer_http1(c);
+    if (!c->body_left && !c->chunks) answer_http1(c);
     return part;
   }
+  if (c->chunks) return take_chunk_line(c, p, n);
   if (!c->head && !(c->head = malloc(HEAD_MOST + 1))) abort();
   size_t before = c->head_length, part = n < HEAD_MOST - before ? n : HEAD_MOST - before;
   memcpy(c->head + before, p, part);
@@ -171,7 +194,9 @@ static ssize_t take_http1(struct Connection *c, const char *p, size_t n) {
   c->closing = connection && !strncasecmp(connection, "close", 5);
   c->head_length = 0;
   if (c->body_left < 0) return -1;
-  if (!c->body_left) answer_http1(c);
+  const char *coding = header(c->head, "transfer-encoding");
+  if (coding && !strncasecmp(coding, "chunked", 7)) c->body_left = 0, c->chunks = CHUNK_SIZE;
+  else if (!c->body_left) answer_http1(c);
   return used;
 }
 

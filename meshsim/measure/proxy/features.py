@@ -177,6 +177,7 @@ def _costs(samples: Samples, software: str) -> Iterable[Cost]:
             conditions=f"HTTP/1.1, closed loop, {CONNECTIONS} connections, one worker",
             cpu=per_copy.per_unit,
             kernel_share=_share_of_difference(samples, software, feature),
+            taken_off="the proxy without it, in the same round",
             raw=taken[0],
         )
 

@@ -126,9 +126,9 @@ def _costs(samples: Samples, kind: Kind) -> list[Cost]:
     added = added_latency(samples, kind)
     if found is None or not len(added):
         return []
-    low = samples.of(name(kind), path="proxy")
+    low = [s for s in samples.of(name(kind), path="proxy") if samples.has(name(kind), path="direct")]
     # What CPU time does not explain of the added latency is waiting, half of it for each wake-up.
-    waits = np.array([a - s.values["cpu_ns"] for a, s in zip(added, low, strict=False)]) / 2
+    waits = np.array([a - s.values["cpu_ns"] for a, s in zip(added, low, strict=True)]) / 2
     wait = figure(np.maximum(waits, 0.0))
     return [
         cost(
@@ -146,6 +146,7 @@ def _costs(samples: Samples, kind: Kind) -> list[Cost]:
             law="lognormal",
             cv=_cv(low),
             kernel_share=kernel_share(low),
+            taken_off="the same path without the proxy, in the same round",
             raw=low[0],
         )
     ]

@@ -99,8 +99,8 @@ def _http(samples: Samples, kind: Kind, law: Line, protocol: Protocol) -> Iterab
                 if per_byte
                 else " No bodies were measured."
             ),
-            conditions="one worker on a CPU of its own, redirected by iptables; the work of its sockets is contained; "
-            "its own statistics too, which cannot be told apart",
+            conditions="one worker on a CPU of its own, redirected by iptables; contained are its sockets (the "
+            "sender pays for bringing a packet to the receiver's socket) and its own statistics, not to be told apart",
             cpu=Line(scaled(fixed, share), per_byte or Figure(0.0, 0.0, 0.0, 1), residuals or law.residuals),
             kernel_share=load.kernel_share(small),
             taken_off="wake-ups, by the law",

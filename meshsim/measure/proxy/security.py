@@ -10,7 +10,7 @@ import numpy as np
 from meshsim.costs.book import Cost
 from meshsim.measure.bench import Bench
 from meshsim.measure.book import cost
-from meshsim.measure.experiment import Experiment, Samples
+from meshsim.measure.experiment import Experiment, Samples, Setting
 from meshsim.measure.fit import figure, line
 from meshsim.measure.lab import Cgroup
 from meshsim.measure.proxy.envoy import Envoy
@@ -74,7 +74,8 @@ def _costs(samples: Samples) -> Iterable[Cost]:
         "two records that are encrypted and the two that are decrypted; a line over sizes.",
         conditions=f"closed loop, {CONNECTIONS} open connections, TCP proxies, TLS 1.3, P-256 certificates",
         cpu=line(np.array(rows)),
-        kernel_share=0.0,
+        kernel_share=_kernel_share(samples, bytes=SIZES[-1]),
+        taken_off="the same two proxies without TLS",
     )
     extra = {
         security: {
@@ -93,12 +94,27 @@ def _costs(samples: Samples) -> Iterable[Cost]:
             "each end. No session is resumed.",
             conditions=f"closed loop, {CONNECTIONS} clients, TLS 1.3, P-256 certificates at both ends",
             cpu=figure(np.array(both) / HANDSHAKE_ENDS),
-            kernel_share=0.0,
+            kernel_share=_kernel_share(samples, connection="new"),
+            taken_off="the same connections without TLS",
         )
 
 
 def _open(samples: Samples, security: str, number: int) -> float:
     return next(s.values["cpu_ns"] for s in samples.of(NAME, security=security, bytes=64) if s.round == number)
+
+
+def _kernel_share(samples: Samples, **settings: Setting) -> float:
+    """System time of what TLS adds, over all that it adds; medians over rounds."""
+
+    def median(security: str) -> tuple[float, float]:
+        found = samples.of(NAME, security=security, **settings)
+        return (
+            float(np.median([s.values["cpu_ns"] for s in found])),
+            float(np.median([s.values["cpu_ns"] * s.values["kernel_share"] for s in found])),
+        )
+
+    (plain, plain_system), (secure, secure_system) = median("none"), median("mtls")
+    return (secure_system - plain_system) / (secure - plain) if secure > plain else 0.0
 
 
 EXPERIMENTS = [

@@ -49,10 +49,11 @@ def worlds(seed=1):
         for size in security.SIZES:
             for name, extra in (("none", 0.0), ("mtls", 4 * (3_000 + 0.5 * size))):
                 settings = {"security": name, "bytes": size}
-                add(security.NAME, number, settings, cpu_ns=noisy(rng, 50e3 + 2 * size, 0.001) + extra)
+                cpu = noisy(rng, 50e3 + 2 * size, 0.001) + extra
+                add(security.NAME, number, settings, cpu_ns=cpu, kernel_share=0.5)
         for name, handshake in (("none", 0.0), ("mtls", 2 * 220e3)):
             cpu = 350e3 + handshake + (4 * (3_000 + 0.5 * 64) if name == "mtls" else 0)
-            add(security.NAME, number, {"security": name, "connection": "new"}, cpu_ns=cpu)
+            add(security.NAME, number, {"security": name, "connection": "new"}, cpu_ns=cpu, kernel_share=0.2)
         for feature in features.FEATURES:
             for copies in feature.copies:
                 settings = {"feature": feature.operation, "copies": copies}

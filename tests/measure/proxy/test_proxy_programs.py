@@ -117,6 +117,20 @@ def test_options_that_make_no_sense(options):
     assert done.stderr.startswith("load: ")
 
 
+def test_the_server_reads_bodies_in_chunks(echo):
+    port, _ = echo()
+    head = b"POST / HTTP/1.1\r\nhost: a\r\nx-bytes: 3\r\ntransfer-encoding: chunked\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", port)) as client:
+        client.settimeout(5)
+        for _ in range(2):
+            for piece in (head, b"5\r\nhel", b"lo\r\n1", b"0\r\n" + b"y" * 16 + b"\r\n0\r\n", b"\r\n"):
+                client.sendall(piece)
+            answer = b""
+            while not answer.endswith(b"\r\n\r\nxxx"):
+                answer += client.recv(1000)
+            assert answer.count(b"HTTP/1.1 200") == 1
+
+
 def test_garbage_closes_the_connection_and_hurts_nobody_else(echo):
     port, _ = echo()
     for garbage in (
