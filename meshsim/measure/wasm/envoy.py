@@ -31,7 +31,7 @@ from meshsim.measure.wasm.plugin import VARIANTS, plugin_costs, slopes
 RUNTIMES = ("v8", "wasmtime", "wamr")
 """Those that proxy-Wasm hosts know; which one a binary carries, only it can say."""
 COPIES = (1, 4, 16)
-QUICK_COPIES = (1, 12)
+QUICK_COPIES = (12,)
 LUA = """
 function envoy_on_request(handle)
   local path = handle:headers():get(":path")
@@ -189,8 +189,8 @@ EXPERIMENTS = [
         "wasm.envoy.request",
         "our filter in Envoy: CPU by copies, host calls, compute; Lua and native beside it [ns]",
         requests,
-        seconds=28,
-        quick_seconds=6,
+        seconds=26,
+        quick_seconds=3.5,
         needs=NEEDS,
     ),
     Experiment(
