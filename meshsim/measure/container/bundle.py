@@ -57,7 +57,7 @@ class Containers:
         root = self.folder / launcher
         root.mkdir(exist_ok=True)
         pid_file = bundle / "pid"
-        self.lab.promise("container", runtime=runtime, root=str(root), id=name)
+        self.lab.promise("container", runtime=launcher, root=str(root), id=name)
         command = [str(tool("first_answer")), str(port), str(pid_file), str(requests)]
         inner = [runtime, "--root", str(root)]
         if runtime_command(runtime, root)[0] == "unshare":  # the mount namespace of crun is made beforehand, once

@@ -21,6 +21,13 @@ static inline double now_ns(void) {
   return t.tv_sec * 1e9 + t.tv_nsec;
 }
 
+// CPU time of all threads: a compiler may use several, and other processes do not count.
+static inline double cpu_ns(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+  return t.tv_sec * 1e9 + t.tv_nsec;
+}
+
 static inline wasm_engine_t *new_engine(const char *allocation, const char *strategy, uint32_t most) {
   wasm_config_t *config = wasm_config_new();
   wasmtime_config_strategy_set(config, strcmp(strategy, "winch") ? STRATEGY_CRANELIFT : STRATEGY_WINCH);

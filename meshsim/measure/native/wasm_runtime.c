@@ -29,13 +29,6 @@ static void print(const char *name, const double *values, int count, const char 
   printf("]%s", after);
 }
 
-// CPU time of all threads: a compiler may use several, and other processes do not count.
-static double cpu_ns(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-  return t.tv_sec * 1e9 + t.tv_nsec;
-}
-
 static void compile(const char *path, int count, const char *strategy) {
   wasm_engine_t *engine = new_engine("on-demand", strategy, 1);
   size_t length;
@@ -107,16 +100,16 @@ static void calls(const char *path, int count) {
   wasmtime_func_t empty = function(&guest, "empty"), call_host = function(&guest, "call_host");
   double called[BATCHES], host_called[BATCHES];
   for (int batch = 0; batch < BATCHES; batch++) {
-    double start = now_ns();
+    double start = cpu_ns();
     for (int i = 0; i < count; i++) {
       wasmtime_val_raw_t value[1] = {{.i32 = i}};
       call(&guest, &empty, value, 1);
     }
-    called[batch] = (now_ns() - start) / count;
+    called[batch] = (cpu_ns() - start) / count;
     wasmtime_val_raw_t value[1] = {{.i32 = count}};
-    start = now_ns();
+    start = cpu_ns();
     call(&guest, &call_host, value, 1);
-    host_called[batch] = (now_ns() - start) / count;
+    host_called[batch] = (cpu_ns() - start) / count;
     if (value[0].i32 != count) die("host", "was not called", 14);
   }
   printf("{");

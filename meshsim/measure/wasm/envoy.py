@@ -24,14 +24,14 @@ from meshsim.measure.lab import LabError
 from meshsim.measure.proxy import software
 from meshsim.measure.proxy.envoy import Config, Envoy, http_filter
 from meshsim.measure.proxy.software import Role
-from meshsim.measure.proxy.traffic import Demand, Pair
+from meshsim.measure.proxy.traffic import Demand, Outcome, Pair
 from meshsim.measure.wasm.modules import shipped
 from meshsim.measure.wasm.plugin import VARIANTS, plugin_costs, slopes
 
 RUNTIMES = ("v8", "wasmtime", "wamr")
 """Those that proxy-Wasm hosts know; which one a binary carries, only it can say."""
 COPIES = (1, 4, 16)
-QUICK_COPIES = (1, 12)
+QUICK_COPIES = (12,)
 LUA = """
 function envoy_on_request(handle)
   local path = handle:headers():get(":path")
@@ -133,8 +133,15 @@ def requests(bench: Bench) -> None:
 
 
 def _request(pair: Pair, running: software.Running, demand: Demand) -> dict[str, Reading]:
-    outcome = pair.drive(demand, port=running.role.port, **running.watched())
-    return dict(outcome.readings())
+    return dict(_driven(pair, running, demand).readings())
+
+
+def _driven(pair: Pair, running: software.Running, demand: Demand) -> Outcome:
+    """Traffic; once more where nothing was answered: on a busy host a short one may not get the CPU at all."""
+    try:
+        return pair.drive(demand, port=running.role.port, **running.watched())
+    except LabError:
+        return pair.drive(demand, port=running.role.port, **running.watched())
 
 
 def memory(bench: Bench) -> None:
@@ -155,7 +162,7 @@ def _memory(pair: Pair, runtime: str, workers: int, count: int) -> dict[str, Rea
     running = software.start(envoy, Role(workers=workers), pair.server, cpus=sorted({*pair.front, *pair.back}))
     listening = time.perf_counter_ns() - before
     cpu = running.cgroup.usage().total_us * 1000
-    pair.drive(Demand(connections=8, seconds=0.3, warm_up=0.1), port=running.role.port)
+    _driven(pair, running, Demand(connections=8, seconds=0.3, warm_up=0.1))
     memory = running.process.memory()
     running.stop()
     return {
@@ -182,8 +189,8 @@ EXPERIMENTS = [
         "wasm.envoy.request",
         "our filter in Envoy: CPU by copies, host calls, compute; Lua and native beside it [ns]",
         requests,
-        seconds=28,
-        quick_seconds=6,
+        seconds=26,
+        quick_seconds=3.5,
         needs=NEEDS,
     ),
     Experiment(

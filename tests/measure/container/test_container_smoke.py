@@ -17,7 +17,7 @@ from meshsim.measure.container.bundle import Containers
 from meshsim.measure.doctor import capability
 from meshsim.measure.experiment import Samples
 from meshsim.measure.lab import Lab
-from meshsim.measure.ledger import start_time
+from meshsim.measure.ledger import remove, start_time
 
 BY_NAME = {e.name: e for e in EXPERIMENTS}
 
@@ -126,3 +126,16 @@ def test_a_killed_run_leaves_a_container_that_clean_removes(launcher, tmp_path):
     assert start_time(server) != began
     assert not list(tmp_path.glob(f"meshsim-measure-{run.pid}-*"))
     assert cgroups_of(run.pid) == []
+
+
+def test_clean_runs_no_program_but_container_runtimes_and_touches_only_our_names(tmp_path):
+    trap = tmp_path / "trap"
+    (tmp_path / "meshsim-measure-1-1").mkdir()
+    (tmp_path / "theirs").mkdir()
+    for runtime, name in (
+        (f"touch {trap}", "meshsim-measure-1-1"),
+        ("/bin/touch", "meshsim-measure-1-1"),
+        ("crun", "theirs"),
+    ):
+        assert not remove({"kind": "container", "runtime": runtime, "root": str(tmp_path), "id": name})
+    assert not trap.exists()

@@ -46,15 +46,16 @@ def test_an_interpreter_is_slower_than_native_code():
     assert found["runtime.wasm.wasm3.compute"].ratio > 1.5
 
 
-def test_the_small_host_calls_the_filter_as_configured():
-    found = measured("wasm.small-host.wasmtime")
+@pytest.mark.parametrize("runtime", ["wasmtime", "v8"])
+def test_a_small_host_calls_the_filter_as_configured(runtime):
+    found = measured(f"wasm.small-host.{runtime}")
     added = {
         (s.settings["variant"], s.settings["copies"]): s.values["headers_added"]
         for s in found
         if s.settings["copies"] == 4
     }
     assert added == {("no-op", 4): 0, ("read-add", 4): 4, ("reads-adds", 4): 8, ("hash", 4): 4}
-    assert {c.operation for c in costs(found)} >= {"proxy.wasmhost.wasm.wasmtime.request"}
+    assert {c.operation for c in costs(found)} >= {f"proxy.wasmhost.wasm.{runtime}.request"}
 
 
 def test_envoy_says_itself_which_runtimes_it_carries(tmp_path, monkeypatch):
