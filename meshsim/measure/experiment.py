@@ -34,8 +34,8 @@ class Experiment:
     """Calls ``bench.measure`` once a point."""
     seconds: float
     """Of one round, about: for the estimate of the time left before anything was timed."""
-    quick_seconds: float
-    """The same with ``--quick``."""
+    quick_seconds: float | None = None
+    """The same with ``--quick``; None for what only a full session measures."""
     needs: tuple[str, ...] = ()
     """Names of capabilities (doctor.py); where one is missing the experiment is skipped with its remedy."""
     rounds: int | None = None

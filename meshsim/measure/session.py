@@ -106,6 +106,8 @@ def measure(
     session = Session(None, out, Samples([]))
     doable = []
     for experiment in wanted:
+        if quick and experiment.quick_seconds is None:
+            continue
         lacking = [c for c in map(capability, experiment.needs) if not c.ok]
         if lacking:
             session.skipped.append(_lacks(experiment, lacking))
@@ -310,7 +312,7 @@ class _Clock:
 
     def __init__(self, plan: Sequence[tuple[int, Experiment]], quick: bool, tell: Progress | None) -> None:
         self.quick, self.tell = quick, tell
-        self.expected = {e.name: e.quick_seconds if quick else e.seconds for _, e in plan}
+        self.expected = {e.name: (e.quick_seconds or 0.0) if quick else e.seconds for _, e in plan}
         self.total = sum(self.expected[e.name] for _, e in plan)
         self.past = 0.0
         self.words = ""

@@ -33,7 +33,7 @@ def doctor(found: Sequence[Capability], experiments: Sequence[Experiment]) -> It
         here = [e for e in mine if set(e.needs) <= there]
         table.add_row(
             group, str(len(mine)), str(len(here)),
-            f"{sum(e.seconds for e in here):.0f} s", f"{sum(e.quick_seconds for e in here):.0f} s",
+            f"{sum(e.seconds for e in here):.0f} s", f"{sum(e.quick_seconds or 0.0 for e in here):.0f} s",
         )  # fmt: skip
     yield table
     lacking = [one for one in found if not one.ok]

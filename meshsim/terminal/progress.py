@@ -74,7 +74,7 @@ def _lines(what: str) -> Report:
 
 @contextmanager
 def interruptible() -> Iterator[Callable[[], bool]]:
-    """Gives a question: was Ctrl-C pressed? The first one only answers it; a second one ends the program."""
+    """Gives a question: was Ctrl-C pressed, or the program told to end? A second time ends it at once."""
     if threading.current_thread() is not threading.main_thread():
         yield lambda: False
         return
@@ -87,8 +87,9 @@ def interruptible() -> Iterator[Callable[[], bool]]:
         pressed = True
         print("\nStopping; once more to give up at once.", file=sys.stderr, flush=True)
 
-    before = signal.signal(signal.SIGINT, on_interrupt)
+    before = {number: signal.signal(number, on_interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield lambda: pressed
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -239,7 +239,7 @@ EXPERIMENTS = [
         + (", by workers, clusters, endpoints, connections" if kind is ENVOY else ""),
         partial(run, kind),
         seconds=12 if kind is ENVOY else 3.5,
-        quick_seconds=4 if kind is ENVOY else 1.5,
+        quick_seconds=4 if kind is ENVOY else None,
         needs=tuple(need for need in kind.needs if need != "iptables"),
     )
     for kind in ALL

@@ -192,7 +192,7 @@ EXPERIMENTS = [
         f"{kind.title}: CPU a message by protocol and size, and of a new connection [ns]",
         partial(run, kind),
         seconds=12 if kind is ENVOY else 6,
-        quick_seconds=4.5 if kind is ENVOY else 2.5,
+        quick_seconds=4.5 if kind is ENVOY else None,
         needs=kind.needs,
     )
     for kind in ALL
