@@ -197,9 +197,8 @@ def costs(samples: Samples) -> list[Cost]:
             "factor on the latency that the arithmetic of period and quota gives",
             experiment=NAME,
             reference="bursts of 30 ms of work under quotas of a part of a core: mean latency over that of the same "
-            "arrivals in which a group runs for its quota in each period and then stands still, with the "
-            f"beginning of the periods fitted. {throttled:.0f} periods were throttled. All loads and quotas: kernel.quota "
-            "in the samples",
+            "arrivals in which a group runs for its quota in each period and then stands still; where the periods "
+            f"begin is fitted. {throttled:.0f} periods were throttled. All loads and quotas: the samples",
             conditions=f"period {PERIOD_NS // 1_000_000} ms, one worker on one core, "
             f"cfs_bandwidth_slice_us {first.values['slice_us']:.0f}",
             ratio=figure([float(np.mean(factors[number])) for number in sorted(factors)]),
