@@ -13,7 +13,7 @@ from ruamel.yaml.scalarstring import FoldedScalarString
 
 from meshsim.costs.book import Cost, CostBook, Evidence
 from meshsim.measure.experiment import Sample
-from meshsim.measure.fit import Figure, Line
+from meshsim.measure.fit import Figure, Line, at
 
 LARGEST_ERROR = 3.0
 
@@ -36,16 +36,18 @@ def cost(
     kernel_share: float = 0.0,
     raw: Sample | None = None,
     metric: str = "",
+    typical_units: float = 1024.0,
 ) -> Cost:
     """One measured entry. Figures are in ns, bytes or cores; a Line gives the fixed and the per-byte term.
 
     Negative figures, which noise can make of a difference of nearly equal things, become 0 with an error that says so.
-    ``raw`` and ``metric``: a sample whose quantiles are shown as the raw ones.
+    ``raw`` and ``metric``: a sample whose quantiles are shown as the raw ones. ``typical_units``: bytes for which the
+    standard error of a Line is stated, for fixed and per-byte term together.
     """
     parts = [p for p in (cpu, wait, memory, cores, ratio) if p is not None]
     figures = [f for p in parts for f in ((p.fixed, p.per_unit) if isinstance(p, Line) else (p,))]
-    # What the entry is mostly made of says how sure it is: the first figure that is given.
-    main = parts[0].fixed if isinstance(parts[0], Line) else parts[0]
+    # What the entry is mostly made of says how sure it is: the first that is given.
+    main = at(parts[0], typical_units) if isinstance(parts[0], Line) else parts[0]
     residuals = next((p.residuals for p in parts if isinstance(p, Line)), {})
 
     def fixed(part: Figure | Line | None) -> float:

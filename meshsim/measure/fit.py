@@ -113,6 +113,13 @@ def residual_quantiles(relative: Floats) -> dict[str, float]:
     }
 
 
+def at(fitted: Line, units: float) -> Figure:
+    """A line at so many units, with the errors of both terms (taken as independent, which is rather too wide)."""
+    fixed, per_unit = fitted.fixed, fitted.per_unit
+    value = max(fixed.value, 0.0) + max(per_unit.value, 0.0) * units
+    return Figure(value, math.hypot(fixed.error, per_unit.error * units), fixed.spread, fixed.rounds)
+
+
 def difference(one: Figure, other: Figure) -> Figure:
     """``one`` less ``other``, errors added in squares."""
     value = one.value - other.value

@@ -269,7 +269,7 @@ def _error_text(name: str) -> str:
 EXPERIMENTS = [
     Experiment(
         NAME,
-        "the verifier: programs of growing size, loops, branches, stack, until the kernel refuses them",
+        "the verifier: programs of growing size, loops, branches, stack, until the kernel refuses them [size, ms]",
         run,
         seconds=14,
         quick_seconds=8,

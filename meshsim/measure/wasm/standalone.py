@@ -27,6 +27,10 @@ QUICK_SIZES = {1 << 10: 6, 48 << 10: 2}
 CONDITIONS = "CPU time of the process, all threads; the file is in memory"
 
 
+MODULE_BYTES = 64 * 1024
+"""Size of a module for which the error of a compile cost is stated."""
+
+
 def compile_all(runtime: Runtime, bench: Bench) -> None:
     """Compile modules of growing size, by each compiler that the runtime has."""
     folder = bench.lab.folder()
@@ -147,6 +151,7 @@ def _compile_costs(runtime: Runtime, samples: Samples) -> list[Cost]:
                 reference=f"{runtime.words}, {variant}: our filter's functions repeated to the size wanted",
                 conditions=CONDITIONS,
                 cpu=line(samples.points(name, "module_bytes", "compile_ns", variant=variant)),
+                typical_units=MODULE_BYTES,
             )
         )
         if runtime is WASMTIME and variant == runtime.variants[0]:
@@ -158,6 +163,7 @@ def _compile_costs(runtime: Runtime, samples: Samples) -> list[Cost]:
                     reference="wasmtime: a module compiled before is loaded; bytes are those of the .wasm file",
                     conditions=CONDITIONS,
                     cpu=line(samples.points(name, "module_bytes", "deserialize_ns", variant=variant)),
+                    typical_units=MODULE_BYTES,
                 )
             )
     return found
