@@ -32,6 +32,8 @@ RUNTIMES = ("v8", "wasmtime", "wamr")
 """Those that proxy-Wasm hosts know; which one a binary carries, only it can say."""
 COPIES = (1, 4, 16)
 QUICK_COPIES = (12,)
+ONE_VM = "no-op-in-one-vm"
+"""A virtual machine each has a heap each, and the cache has to hold them all: this shows how much of it that is."""
 LUA = """
 function envoy_on_request(handle)
   local path = handle:headers():get(":path")
@@ -40,8 +42,8 @@ end
 """
 
 
-def plugin(number: int, runtime: str, configuration: str) -> Config:
-    """One plug-in, in a virtual machine of its own."""
+def plugin(number: int, runtime: str, configuration: str, *, vm: str = "") -> Config:
+    """One plug-in, in a virtual machine of its own, or in the one of that name that others share with it."""
     code = {"local": {"filename": str(shipped("filter"))}}
     return http_filter(
         "envoy.filters.http.wasm",
@@ -49,7 +51,7 @@ def plugin(number: int, runtime: str, configuration: str) -> Config:
         config={
             "name": f"plugin-{number}",
             "root_id": f"plugin-{number}",
-            "vm_config": {"vm_id": f"vm-{number}", "runtime": f"envoy.wasm.runtime.{runtime}", "code": code},
+            "vm_config": {"vm_id": vm or f"vm-{number}", "runtime": f"envoy.wasm.runtime.{runtime}", "code": code},
             "configuration": {"@type": "type.googleapis.com/google.protobuf.StringValue", "value": configuration},
         },
     )
@@ -126,6 +128,9 @@ def requests(bench: Bench) -> None:
                 for count in copies:
                     filters = [plugin(n, runtime, configuration) for n in range(count)]
                     point({"runtime": runtime, "variant": variant, "copies": count}, filters)
+            if not bench.quick:
+                filters = [plugin(n, runtime, "", vm="shared") for n in range(16)]
+                point({"runtime": runtime, "variant": ONE_VM, "copies": 16}, filters)
         if not bench.quick:
             others: dict[str, Callable[[int], Config]] = {"lua": lua, "native": native}
             for name, make in others.items():
@@ -189,7 +194,7 @@ EXPERIMENTS = [
         "wasm.envoy.request",
         "our filter in Envoy: CPU by copies, host calls, compute; Lua and native beside it [ns]",
         requests,
-        seconds=26,
+        seconds=27,
         quick_seconds=3.5,
         needs=NEEDS,
     ),
@@ -222,8 +227,12 @@ def _request_costs(samples: Samples, runtime: str) -> list[Cost]:
     if not samples.has(name, runtime=runtime):
         return []
     beside = []
-    for other, words in (("lua", "a Lua script that reads and adds a header"), ("native", "header_mutation")):
-        if samples.has(name, runtime=other):
+    for other, words in (
+        (ONE_VM, "no-op plug-ins that share one virtual machine"),
+        ("lua", "a Lua script that reads and adds a header"),
+        ("native", "header_mutation"),
+    ):
+        if samples.has(name, variant=other):
             slope = figure(list(slopes(samples, name, "cpu_ns", other).values())).value
             beside.append(f"{words} {slope / 1000:.2f} us")
     return plugin_costs(
