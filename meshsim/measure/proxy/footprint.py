@@ -236,7 +236,8 @@ EXPERIMENTS = [
     Experiment(
         name(kind),
         f"{kind.title}: memory, idle CPU and time to start"
-        + (", by workers, clusters, endpoints, connections" if kind is ENVOY else ""),
+        + (", by workers, clusters, endpoints, connections" if kind is ENVOY else "")
+        + " [bytes, cores, ns]",
         partial(run, kind),
         seconds=12 if kind is ENVOY else 3.5,
         quick_seconds=4 if kind is ENVOY else None,

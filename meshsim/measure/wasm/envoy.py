@@ -183,7 +183,7 @@ NEEDS = ("root", "namespaces", "ip", "cgroup", "compiler", "envoy")
 EXPERIMENTS = [
     Experiment(
         "wasm.envoy.runtimes",
-        "which Wasm runtimes this Envoy really carries",
+        "which Wasm runtimes this Envoy really carries [its own words]",
         try_runtimes,
         seconds=1,
         quick_seconds=0.5,
