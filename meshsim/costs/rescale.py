@@ -35,7 +35,7 @@ class Scale:
 
     def __str__(self) -> str:
         return (
-            f"{self.family} times of {self.book} x {self.factor:.2f} +- {self.standard_error:.0%}, "
+            f"{self.family} times of {self.book} × {self.factor:.2f} (± {self.standard_error:.0%}), "
             f"the mean ratio of {len(self.operations)} operations that {self.to} measured too"
         )
 

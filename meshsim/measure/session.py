@@ -139,7 +139,12 @@ def measure(
     session.samples = Samples(journal.samples)
     session.warnings += journal.warnings() + _noise(session.samples)
     all_groups = [g for g in GROUPS if any(s.experiment.startswith(f"{g}.") for s in session.samples)]
-    costs = fitted(all_groups, session.samples)
+    costs: list[Cost] = []
+    for group in all_groups:
+        try:
+            costs += fitted([group], session.samples)
+        except (KeyError, IndexError, ValueError) as error:  # samples are kept: another version may read them
+            session.warnings.append(f"the samples of group {group} could not be fitted: {error!r}")
     if costs:
         session.book = make_book(out.stem, costs, journal.host, journal.path.name)
         write(out, as_yaml(session.book, _heading(session)))

@@ -70,4 +70,4 @@ class Scenario(Strict):
     costs: Annotated[
         list[str],
         Field(min_length=1, description="Cost books, by name or path; the first that knows an operation wins"),
-    ] = ["published"]
+    ] = ["epyc-2-vcpu", "published"]

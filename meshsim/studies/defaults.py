@@ -2,7 +2,7 @@
 
 DATAPLANES = ("no-mesh", "istio-sidecar", "linkerd", "cilium", "istio-ambient")
 MACHINE = "gcp-e2-standard-4"
-COSTS = ("published",)
+COSTS = ("epyc-2-vcpu", "published")
 RPS = 500.0
 SERVICES = (10, 30, 100, 300, 1000)
 COMPARE_REQUESTS = 12_000

@@ -44,7 +44,7 @@ def test_a_measured_book_wins_and_brings_what_it_lacks_to_its_host() -> None:
     scaled = costs["proxy.l.a"]
     assert scaled.cpu_ns == pytest.approx(50 * factor)
     assert scaled.standard_error == pytest.approx(math.hypot(0.1, scatter))
-    assert "proxy times of published x 0.40" in scaled.reference
+    assert "proxy times of published × 0.40" in scaled.reference
     assert costs["kernel.x"].cpu_ns == 10  # no kernel operation is shared, so nothing is known about that
     (scale,) = costs.scales
     assert scale.operations == ("proxy.e.a", "proxy.e.b", "proxy.e.c")
