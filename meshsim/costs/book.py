@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -23,6 +25,9 @@ class Cost(Strict):
     wait_ns_per_byte: Annotated[float, Field(ge=0, description="Time off the CPU per payload byte")] = 0.0
     bytes: Annotated[float, Field(ge=0, description="Memory per unit")] = 0.0
     cores: Annotated[float, Field(ge=0, description="CPU cores in use all the time, per unit")] = 0.0
+    ratio: Annotated[
+        float, Field(ge=0, description="Dimensionless factor, such as a slow-down against native code")
+    ] = 0.0
     law: Annotated[Literal["constant", "exponential", "lognormal"], Field(description="Shape of the time")] = "constant"
     cv: Annotated[float, Field(gt=0, le=10, description="Standard deviation over mean, for lognormal")] = 0.5
     kernel_share: Annotated[
@@ -42,6 +47,62 @@ class Cost(Strict):
         return self
 
 
+class Family(Strict):
+    """Operations that are known only as a multiple of others: "Dapr's proxy needs 2.1 times the CPU of Envoy's".
+
+    Every operation ``<like>.<part>`` that some book prices gives ``<operations>.<part>``, unless that has an entry of
+    its own. What is known is the ratio, so it also holds on a machine on which ``like`` was measured anew.
+    """
+
+    operations: Annotated[str, Field(pattern=r"^[a-z0-9]+([.-][a-z0-9]+)*$", description="Prefix of the new names")]
+    like: Annotated[
+        str, Field(pattern=r"^[a-z0-9]+([.-][a-z0-9]+)*$", description="Prefix of the names they come from")
+    ]
+    parts: Annotated[list[str], Field(min_length=1, description="Which parts, as patterns: [http1.*, wakeup]")] = ["*"]
+    factor: Annotated[float, Field(gt=0, le=1000, description="On CPU, memory and cores")]
+    wait_factor: Annotated[float | None, Field(ge=0, le=1000, description="On waiting; as `factor` when left out")] = (
+        None
+    )
+    standard_error: Annotated[float, Field(ge=0, le=3, description="Of the factor, relative, one sigma")]
+    source: Literal["measured", "published", "derived", "assumed"]
+    reference: Annotated[str, Field(min_length=3, description="Where the factor comes from")]
+    conditions: str = ""
+
+    @model_validator(mode="after")
+    def _an_assumption_is_uncertain(self) -> Family:
+        if self.source == "assumed" and self.standard_error < 0.3:
+            raise ValueError(
+                f"{self.operations}: an assumed factor claims a standard error of {self.standard_error}; at least 0.3"
+            )
+        return self
+
+    def member(self, base: Cost) -> Cost | None:
+        """The entry that follows from ``base``; None if ``base`` is not what this family is like."""
+        if not base.operation.startswith(f"{self.like}."):
+            return None
+        part = base.operation.removeprefix(f"{self.like}.")
+        if not any(fnmatchcase(part, pattern) for pattern in self.parts):
+            return None
+        wait = self.factor if self.wait_factor is None else self.wait_factor
+        assumed = "assumed" in (base.source, self.source)
+        error = math.hypot(base.standard_error, self.standard_error)
+        scaled = {
+            **{name: getattr(base, name) * self.factor for name in ("cpu_ns", "cpu_ns_per_byte", "bytes", "cores")},
+            **{name: getattr(base, name) * wait for name in ("wait_ns", "wait_ns_per_byte")},
+        }
+        factors = f"{self.factor:g}" + (f" (waiting {wait:g})" if wait != self.factor else "")
+        return base.model_copy(
+            update={
+                **scaled,
+                "operation": f"{self.operations}.{part}",
+                "standard_error": min(3.0, max(error, 0.3) if assumed else error),
+                "source": "assumed" if assumed else self.source,
+                "reference": f"{factors} x {base.operation}. {self.reference}",
+                "conditions": self.conditions,
+            }
+        )
+
+
 class CostBook(Strict):
     """A named list of costs, from one place and time."""
 
@@ -51,6 +112,7 @@ class CostBook(Strict):
     summary: str = ""
     machine: Annotated[str, Field(description="On what the figures were taken")] = ""
     entries: Annotated[list[Cost], Field(min_length=1)]
+    families: Annotated[list[Family], Field(description="Operations known as a multiple of others, in order")] = []
     sources: list[Source] = []
 
     @model_validator(mode="after")
@@ -69,7 +131,7 @@ class MissingCost(MeshsimError):
 
 @dataclass(frozen=True)
 class Costs:
-    """Several books read as one: the first book that knows an operation wins."""
+    """Several books read as one: the first book that knows an operation wins; entries win over families."""
 
     books: Sequence[CostBook]
 
@@ -78,6 +140,16 @@ class Costs:
         for book in self.books:
             for entry in book.entries:
                 table.setdefault(entry.operation, (entry, book.name))
+        for book in self.books:
+            for family in book.families:
+                members = [found for base, _ in table.values() if (found := family.member(base)) is not None]
+                if not members:
+                    raise MeshsimError(
+                        f"cost book {book.name}: family {family.operations} is like {family.like}, "
+                        f"but no book prices {', '.join(f'{family.like}.{part}' for part in family.parts)}"
+                    )
+                for member in members:
+                    table.setdefault(member.operation, (member, book.name))
         object.__setattr__(self, "_table", table)
 
     def __getitem__(self, operation: str) -> Cost:

@@ -141,7 +141,7 @@ def test_every_proxy_can_forward_bytes_wherever_a_data_plane_puts_it(software: s
     assert all(f"proxy.{software}.{operation}" in PUBLISHED for operation in operations)
 
 
-@pytest.mark.parametrize("capture", ["iptables-redirect", "tproxy", "ebpf"])
+@pytest.mark.parametrize("capture", ["iptables-redirect", "tproxy", "ebpf-connect"])
 def test_every_way_of_capture_is_priced(capture: str) -> None:
     assert f"kernel.redirect.{capture}.message" in PUBLISHED
 
