@@ -28,13 +28,28 @@ def what_if(costs: Costs, factors: Mapping[str, float]) -> Costs:
         if not (math.isfinite(factor) and factor >= 0):
             raise MeshsimError(f"what_if: {pattern}: {factor} received; a factor must be finite and at least 0")
         if not any(fnmatchcase(entry.operation, pattern) for entry in table):
-            names = [entry.operation for entry in table]
-            raise MeshsimError(f"what_if: {pattern!r} matches no operation; {choices(pattern, names, NAMES_SHOWN)}")
+            near = choices(pattern, _patterns(table), NAMES_SHOWN)
+            raise MeshsimError(f"what_if: {pattern!r} matches no operation; {near}")
     described = ", ".join(f"{pattern} x {factor:g}" for pattern, factor in factors.items())
     # All operations, not only those that match: a family must not follow the operation that it was derived from.
     entries = [_scaled(entry, factors) for entry in table]
     book = {"schema": "meshsim/costs/1", "name": "what-if", "title": f"What if: {described}", "entries": entries}
     return Costs([CostBook.model_validate(book)])
+
+
+def _patterns(table: list[Cost]) -> set[str]:
+    """Operations, and the patterns that one would write for several of them."""
+    found = {entry.operation for entry in table}
+    for entry in table:
+        parts = entry.operation.split(".")
+        found |= {f"*.{'.'.join(parts[number:])}" for number in range(1, len(parts))}
+        found |= {f"{'.'.join(parts[:number])}.*" for number in range(1, len(parts))}
+    return found
+
+
+def what_if_notes(factors: Mapping[str, float]) -> list[str]:
+    """For the reader of results that are not about the world as it is."""
+    return [f"what if: costs of {pattern} x {factor:g}" for pattern, factor in factors.items()]
 
 
 def _scaled(entry: Cost, factors: Mapping[str, float]) -> Cost:

@@ -39,6 +39,21 @@ def fulfilled(dataplane: DataPlane, requires: Sequence[str]) -> DataPlane:
     return dataplane if proxies == dataplane.proxies else dataplane.model_copy(update={"proxies": proxies})
 
 
+def notes_on(application: Application, dataplane: DataPlane, scenario: Scenario) -> list[str]:
+    """What a reader of the results should know: fall-backs that were taken, calls that the mesh does not see."""
+    notes = []
+    for feature in all_requirements(application, scenario):
+        answer = {str(name): each for name, each in dataplane.capabilities.items()}.get(feature)
+        if answer is not None and answer.falls_back_to is not None:
+            notes.append(f"{dataplane.name}: {feature} falls back to {answer.falls_back_to}, which is put on the path")
+    spoken = {call.protocol for service in application.services for each in service.endpoints for call in each.calls()}
+    for proxy in dataplane.proxies:
+        past = sorted(spoken - set(proxy.protocols)) if proxy.protocols is not None else []
+        if past:
+            notes.append(f"{dataplane.name}: calls in {', '.join(past)} pass by the {proxy.name}, without mesh")
+    return notes
+
+
 def all_requirements(application: Application, scenario: Scenario) -> list[str]:
     """What the application and the scenario ask for, each feature once."""
     return list(dict.fromkeys([*application.requires, *scenario.requires]))
