@@ -30,17 +30,8 @@ def bills(report: BillReport) -> Iterator[RenderableType]:
     yield table
     churn = next((row.configuration.churn_per_minute for row in report.rows if row.configuration is not None), 0.0)
     table = new_table(f"Configuration, and what pushing takes at {numbers.count(churn)} changes a minute")
-    columns(
-        table,
-        "data plane",
-        "receivers",
-        "all, MiB",
-        "largest, KiB",
-        "changes/min",
-        "KiB/s",
-        "control, mCPU",
-        "proxies, mCPU",
-    )
+    columns(table, "data plane", "receivers", "all, MiB", "most, KiB", "KiB/s", "control, mCPU", "proxies, mCPU")
+    table.columns[0].no_wrap = True
     for row in report.rows:
         config = row.configuration
         if config is not None:
