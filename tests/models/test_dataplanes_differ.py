@@ -131,7 +131,9 @@ def test_library_adds_next_to_nothing_to_grpc_and_nothing_to_the_rest() -> None:
     assert 0 < grpc.latency_us - one_call("no-mesh", protocol="grpc").latency_us < 20
     assert one_call("istio-sidecar", protocol="grpc").latency_us > 4 * grpc.latency_us
     assert one_call("library", protocol="http1") == one_call("no-mesh", protocol="http1")
-    assert idle("library").memory_by_item_mib["grpc-library"] < 0.5 * idle("istio-sidecar").memory_by_item_mib["sidecar"]
+    assert (
+        idle("library").memory_by_item_mib["grpc-library"] < 0.5 * idle("istio-sidecar").memory_by_item_mib["sidecar"]
+    )
 
 
 def test_linkerd1_is_heavy_but_there_is_one_a_node() -> None:

@@ -74,9 +74,7 @@ def test_memory_of_plug_ins_is_filters_times_workers_and_the_template() -> None:
 
 def test_asking_another_process_frees_the_worker_and_wakes_it_again() -> None:
     ask = {"name": "authz", "kind": "external", "process": "opa"}
-    plane = dataplane(
-        proxy(extensions=[ask], **ONE_END), {**proxy("opa", ends=[], telemetry=False), "software": "opa"}
-    )
+    plane = dataplane(proxy(extensions=[ask], **ONE_END), {**proxy("opa", ends=[], telemetry=False), "software": "opa"})
     book = priced(
         proxy__box__feature__ext_authz={"cpu_ns": 70}, proxy__opa__wakeup={"cpu_ns": 9}, proxy__opa__check={"cpu_ns": 500},
         proxy__box__wakeup={"cpu_ns": 43},
@@ -170,7 +168,9 @@ def test_a_library_needs_no_worker_and_no_wake_up() -> None:
         proxy("lib", placed="library", capture="in-process", protocols=["grpc"], ends=["source", "destination"])
     )
     book = priced(
-        proxy__box__wakeup={"cpu_ns": 43}, proxy__box__grpc__request={"cpu_ns": 2}, proxy__box__grpc__response={"cpu_ns": 1}
+        proxy__box__wakeup={"cpu_ns": 43},
+        proxy__box__grpc__request={"cpu_ns": 2},
+        proxy__box__grpc__response={"cpu_ns": 1},
     )
     made = program(plane, book, protocol="grpc")
     assert work(made) == [
@@ -200,14 +200,19 @@ def test_a_fall_back_joins_the_path_and_is_paid_for() -> None:
         return work(program(fulfilled(plane, features), book, policy="L4", **kind))
 
     assert asked() == asked("tcp") == []
-    assert asked("jwt") == [("proxy.box.feature.jwt", "DESTINATION", 83), ("proxy.box.http1.request", "DESTINATION", 33)]
+    assert asked("jwt") == [
+        ("proxy.box.feature.jwt", "DESTINATION", 83),
+        ("proxy.box.http1.request", "DESTINATION", 33),
+    ]
     assert asked("tracing") == [("proxy.box.http1.request", "SOURCE", 33), ("proxy.box.feature.tracing", "SOURCE", 46)]
     assert asked("jwt", protocol="tcp") == []
 
 
 def test_what_is_refused_says_why_and_what_is_unsaid_says_so() -> None:
     plane = dataplane(proxy(), capabilities={"jwt": {"refused": "the proxy reads no tokens"}, "tcp": {"by": "sidecar"}})
-    with pytest.raises(CapabilityError, match=r"p cannot do jwt \(checks JSON Web Tokens\): the proxy reads no tokens.*tcp"):
+    with pytest.raises(
+        CapabilityError, match=r"p cannot do jwt \(checks JSON Web Tokens\): the proxy reads no tokens.*tcp"
+    ):
         fulfilled(plane, ["tcp", "jwt"])
     with pytest.raises(CapabilityError, match=r"p: requires retries .*about which its file says nothing"):
         fulfilled(plane, ["retries"])
