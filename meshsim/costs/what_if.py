@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from difflib import get_close_matches
 from fnmatch import fnmatchcase
 
 from meshsim.costs.book import Cost, CostBook, Costs
 from meshsim.scenario.base import MeshsimError
-from meshsim.scenario.suggest import choices
 
 AMOUNTS = ("cpu_ns", "cpu_ns_per_byte", "wait_ns", "wait_ns_per_byte", "bytes", "cores", "ratio")
-NAMES_SHOWN = 6
+NAMES_SHOWN = 3
 
 
 def what_if(costs: Costs, factors: Mapping[str, float]) -> Costs:
@@ -28,8 +28,9 @@ def what_if(costs: Costs, factors: Mapping[str, float]) -> Costs:
         if not (math.isfinite(factor) and factor >= 0):
             raise MeshsimError(f"what_if: {pattern}: {factor} received; a factor must be finite and at least 0")
         if not any(fnmatchcase(entry.operation, pattern) for entry in table):
-            near = choices(pattern, _patterns(table), NAMES_SHOWN)
-            raise MeshsimError(f"what_if: {pattern!r} matches no operation; {near}")
+            near = get_close_matches(pattern, sorted(_patterns(table)), n=NAMES_SHOWN, cutoff=0.5)
+            hint = f"did you mean {' or '.join(repr(name) for name in near)}? " if near else ""
+            raise MeshsimError(f"what_if: {pattern!r} matches no operation; {hint}meshsim show BOOK lists them all")
     described = ", ".join(f"{pattern} x {factor:g}" for pattern, factor in factors.items())
     # All operations, not only those that match: a family must not follow the operation that it was derived from.
     entries = [_scaled(entry, factors) for entry in table]

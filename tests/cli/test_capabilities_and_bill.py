@@ -70,7 +70,7 @@ def test_if_nobody_can_do_it_that_is_an_error_with_the_reason(capsys: pytest.Cap
     ("arguments", "said"),
     [
         (("--requires", "jtw"), "requires: 'jtw' received; did you mean 'jwt'?"),
-        (("--what-if", "*.wakup=0"), "what_if: '*.wakup' matches no operation; did you mean '*.wakeup'?"),
+        (("--what-if", "*.wakup=0"), "what_if: '*.wakup' matches no operation; did you mean '*.wakeup'"),
         (("--what-if", "wakeup"), "PATTERN=FACTOR was expected"),
         (("--what-if", "*.wakeup=fast"), "PATTERN=FACTOR was expected"),
         (("--what-if", "*.wakeup=-1"), "what_if"),
