@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from meshsim.cli import main
@@ -183,3 +184,20 @@ def test_a_data_plane_that_promises_what_it_has_not_is_refused(
     path.write_text(f"schema: meshsim/dataplane/1\nname: p\ntitle: t\nsummary: s\n{fields}\n")
     _, err = meshsim(capsys, "show", str(path), code=2)
     assert said in err
+
+
+def test_a_sweep_over_imagined_costs_and_required_features_keeps_them_in_its_columns(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "study.yaml").write_text(
+        "schema: meshsim/study/1\nname: s\n"
+        "scenario: {application: two-tier, dataplane: ebpf-only, run: {requests: 100}}\n"
+        "grid:\n  what_if: [{}, {'kernel.tcp.*': 0.5}]\n  requires: [[], [jwt]]\n"
+    )
+    meshsim(capsys, "sweep", "study.yaml", "--out", "results", "--jobs", "1")
+    found = pd.read_parquet(tmp_path / "results")
+    assert sorted(found.what_if.unique()) == ["", '{"kernel.tcp.*": 0.5}']
+    assert set(found[found.requires == '["jwt"]'].error.str.contains("ebpf-only cannot do jwt")) == {True}
+    done = found[found.requires == ""].set_index("what_if").latency_p50_us
+    assert done['{"kernel.tcp.*": 0.5}'] < done[""]
