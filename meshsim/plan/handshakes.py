@@ -49,28 +49,44 @@ class NewConnection:
         for stop in self.stops:
             if stop.proxy.capture not in ("explicit", "in-process"):
                 program += self._kernel(f"kernel.redirect.{stop.proxy.capture}.connection", stop.place)
-        here, there = (Place.SOURCE, self.stops[0].place if self.stops else Place.DESTINATION)
-        return self._sometimes([*program, *self._round_trip(here, there)])
+        first = next((stop.place for stop in self.stops if stop.proxy.placed != "library"), Place.DESTINATION)
+        return self._sometimes([*program, *self._round_trip(Place.SOURCE, first)])
 
     def at(self, stop: Stop) -> Program:
         """In a proxy, with its worker held: accept and connect, and its part of the TLS handshake."""
-        if self.kind.requests_per_connection is None or stop.proxy.placed == "library" or not self._reaches(stop):
+        if self.kind.requests_per_connection is None or not self._reaches(stop):
             return []
         book = f"proxy.{stop.proxy.software}"
-        on = stop.as_bytes(self.kind.protocol)
-        # A proxy with a pool only accepts; taken as half of accepting and connecting.
-        program = spend(self.costs[f"{book}.connection"], "proxy", stop.place, KEY, times=1.0 if on else 0.5)
-        wire_is_new = on or stop.place == Place.DESTINATION
-        if stop.proxy.terminates_mtls and not stop.proxy.tunnel and wire_is_new:
+        opens = self._opens(stop)
+        program: Program = []
+        if stop.proxy.placed != "library":  # its connection is the application's own
+            # A proxy with a pool only accepts; taken as half of accepting and connecting.
+            program += spend(self.costs[f"{book}.connection"], "proxy", stop.place, KEY, times=1.0 if opens else 0.5)
+        # Beside the caller the wire is on the far side of the proxy, beside the called pod on the near side.
+        if self._shakes_hands(stop) and (opens or stop.place == Place.DESTINATION):
             program += spend(self.costs[f"{book}.tls.handshake"], "proxy", stop.place, KEY)
-            if stop.place != Place.DESTINATION:
-                program += self._round_trip(stop.place, Place.DESTINATION)
         return self._sometimes(program)
+
+    def beyond(self, stop: Stop) -> Program:
+        """Behind a proxy, its worker free for others: round trips to whom it connects, for TCP and for TLS."""
+        if self.kind.requests_per_connection is None or not (self._reaches(stop) and self._opens(stop)):
+            return []
+        after = self.stops[self.stops.index(stop) + 1 :]
+        there = after[0].place if after else Place.DESTINATION
+        tcp = [] if stop.proxy.placed == "library" else self._round_trip(stop.place, there)
+        tls = self._round_trip(stop.place, there) if self._shakes_hands(stop) else []
+        return self._sometimes([*tcp, *tls])
+
+    def _opens(self, stop: Stop) -> bool:
+        """Whether a new connection to this proxy makes a new one behind it: bytes and libraries have no pool."""
+        return stop.proxy.placed == "library" or stop.as_bytes(self.kind.protocol)
 
     def _reaches(self, stop: Stop) -> bool:
         """Whether every proxy before this one opens a connection for each that it accepts."""
-        before = self.stops[: self.stops.index(stop)]
-        return all(earlier.as_bytes(self.kind.protocol) for earlier in before)
+        return all(self._opens(earlier) for earlier in self.stops[: self.stops.index(stop)])
+
+    def _shakes_hands(self, stop: Stop) -> bool:
+        return stop.proxy.terminates_mtls and not stop.proxy.tunnel
 
     def _kernel(self, operation: str, at: Place) -> Program:
         return spend(self.costs[operation], "kernel", at, KEY)

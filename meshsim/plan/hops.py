@@ -64,6 +64,8 @@ def message(
     for stop in stops:
         program += wire(here, stop.place, direction, kind, dataplane, costs)
         program += proxy_pass(direction, stop, dataplane, kind, costs, new)
+        if direction == "request":
+            program += new.beyond(stop)
         here = stop.place
     if past_tcp:
         program += sockmap.between_pods(costs, here, receiver, direction, size)

@@ -59,14 +59,14 @@ def needed(dataplane: DataPlane) -> set[str]:
         book = f"proxy.{proxy.software}"
         library = proxy.placed == "library"
         if not library:
-            operations |= {f"{book}.wakeup", f"{book}.connection", f"{book}.tls.handshake"}
+            operations |= {f"{book}.wakeup", f"{book}.connection"}
         protocols = proxy.protocols or PROTOCOLS
         if proxy.layer == "L4" or "tcp" in protocols:
             operations.add(f"{book}.tcp.message")
         if proxy.layer == "L7":
             operations |= {f"{book}.{p}.{d}" for p in protocols if p != "tcp" for d in ("request", "response")}
         if proxy.terminates_mtls:
-            operations.add(f"{book}.tls.message")
+            operations |= {f"{book}.tls.message", f"{book}.tls.handshake"}
         if proxy.telemetry:
             operations.add(f"{book}.telemetry")
         if proxy.capture not in ("explicit", "in-process"):

@@ -9,6 +9,7 @@ from worlds import application, call, costs, service, simulate
 from worlds import plan as lower_world
 
 from meshsim.plan.laws import ONE, draw_unit, law_table, scv
+from meshsim.plan.plan import Op
 from meshsim.scenario.application import Application
 from meshsim.scenario.dataplane import DataPlane
 
@@ -45,6 +46,30 @@ def test_the_round_trip_of_tcp_goes_over_the_wire() -> None:
     found = waits(program(dataplane(), BOOK, requests_per_connection=1))
     assert ("kernel.tcp.connection", "SOURCE", 18) in found
     assert ("kernel.wire.cross-node", "SOURCE", 72) in found
+
+
+def test_behind_a_proxy_that_forwards_bytes_tcp_and_tls_each_go_over_the_wire_while_its_worker_is_free() -> None:
+    made = program(dataplane(proxy(layer="L4")), BOOK, requests_per_connection=1)
+    trips = [n for n, i in enumerate(made) if i.tag and i.tag.operation == "kernel.wire.cross-node" and i.mean_ns == 72]
+    held = [(i.op, n) for n, i in enumerate(made) if i.op in (Op.ACQUIRE, Op.RELEASE)]
+    assert len(trips) == 2
+    assert held[1][0] == Op.RELEASE
+    assert held[1][1] < trips[0] < trips[1] < held[2][1]
+
+
+def test_behind_a_proxy_with_a_pool_there_is_no_round_trip() -> None:
+    made = program(dataplane(proxy()), BOOK, requests_per_connection=1)
+    assert not [i for i in made if i.tag and i.tag.operation == "kernel.wire.cross-node" and i.mean_ns == 72]
+
+
+def test_the_handshake_of_a_library_is_the_applications_own() -> None:
+    lib = proxy("lib", placed="library", capture="in-process")
+    found = new(dataplane(lib))
+    assert [one for one in found if one[0].startswith("proxy")] == [
+        ("proxy.box.tls.handshake", "SOURCE", 200), ("proxy.box.tls.handshake", "DESTINATION", 200),
+    ]  # fmt: skip
+    trips = [w for w in waits(program(dataplane(lib), BOOK, requests_per_connection=1)) if w[2] == 72]
+    assert len(trips) == 2  # TCP and TLS
 
 
 def test_proxies_that_forward_bytes_shake_hands_for_each_connection() -> None:
