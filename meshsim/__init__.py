@@ -7,7 +7,7 @@ General layout, from the ground up (an import only ever points down):
     plan/       lowering: place pods, compose the hops of a data plane, flat arrays; also the static bill
     results/    histograms, intervals, attribution, self-audit, and the rows that are reported
     engines/    reference.py runs a plan with SimPy
-    studies/    compare, grow, run, sweep
+    studies/    compare, grow, run, sweep, and the static bill
     formats/    other people's files: isotope service graphs; the HTML page
     figures/    one pure function a chart
     app/        the Streamlit page
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from meshsim.scenario.machine import Machine as Machine
     from meshsim.scenario.scale import scale as scale
     from meshsim.scenario.scenario import Scenario as Scenario
+    from meshsim.studies.bill import bill as bill
     from meshsim.studies.compare import compare as compare
     from meshsim.studies.grow import grow as grow
     from meshsim.studies.single import simulate as simulate
@@ -49,6 +50,7 @@ _HOME = {
     "Machine": "scenario.machine",
     "MeshsimError": "scenario.base",
     "Scenario": "scenario.scenario",
+    "bill": "studies.bill",
     "compare": "studies.compare",
     "grow": "studies.grow",
     "load_application": "formats.load",

@@ -72,6 +72,46 @@ def _nodes(ctx: click.Context, param: click.Parameter, value: str) -> int | str:
         raise click.BadParameter(f"{value!r} received; a whole number or auto was expected") from None
 
 
+def _factors(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> dict[str, float]:
+    """'PATTERN=FACTOR', each once or more."""
+    factors: dict[str, float] = {}
+    for part in value:
+        pattern, equals, number = part.rpartition("=")
+        try:
+            factors[pattern.strip()] = float(number)
+        except ValueError:
+            equals = ""
+        if not equals or not pattern.strip():
+            raise click.BadParameter(f"{part!r} received; PATTERN=FACTOR was expected, such as '*.wakeup=0'")
+    return factors
+
+
+def _features(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[str, ...]:
+    return _names(ctx, param, value) or ()
+
+
+_what_if_option = click.option("--what-if", callback=_factors, multiple=True, metavar="PATTERN=FACTOR",
+                               help="Scale costs: '*.wakeup=0'; may be repeated (meshsim show published).")  # fmt: skip
+_question_options = [
+    click.option("--requires", callback=_features, metavar="A,B,…",
+                 help="Features that a data plane must provide (meshsim capabilities)."),
+    _what_if_option,
+    click.option("--churn", "churn_per_minute", type=float, default=0.0, show_default=True, metavar="N",
+                 help="Pods that start or stop in a minute."),
+]  # fmt: skip
+
+
+def _with(options: list[Callable[[Command], Command]]) -> Callable[[Command], Command]:
+    """Several options in the order of the list."""
+
+    def add(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
+
+
 def _study_options(command: Command) -> Command:
     """What compare and grow both take."""
     options = [
@@ -95,13 +135,12 @@ def _study_options(command: Command) -> Command:
                      help="Nodes; auto: as few as the reservations allow."),
         click.option("--placement", type=click.Choice(["spread", "bin-pack"]), default="spread", show_default=True,
                      help="How pods are put on nodes."),
+        *_question_options,
         click.option("--jobs", type=int, metavar="N",
                      help="Processes; -1: one a core  [default: one a core, one in all for a small study]"),
         _json_option,
     ]  # fmt: skip
-    for option in reversed(options):
-        command = option(command)
-    return command
+    return _with(options)(command)
 
 
 _json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON (docs/json.md) and nothing else.")
@@ -174,8 +213,9 @@ def grow(application: str, as_json: bool, html: str | None, no_html: bool, **opt
 @cli.command(short_help="Simulate one scenario and report all of it.")
 @click.argument("scenario", type=click.Path())
 @click.option("--html", type=click.Path(dir_okay=False), metavar="FILE", help="Write a page that opens offline, too.")
+@_what_if_option
 @_json_option
-def run(scenario: str, html: str | None, as_json: bool) -> int:
+def run(scenario: str, html: str | None, what_if: dict[str, float], as_json: bool) -> int:
     """Simulate one scenario and report all of it.
 
     SCENARIO: path of a scenario file (meshsim schema scenario).
@@ -184,7 +224,7 @@ def run(scenario: str, html: str | None, as_json: bool) -> int:
     from meshsim.terminal import reports
 
     _refuse_unwritable(html)
-    result = _with_progress("run", lambda **live: simulate(scenario, **live))
+    result = _with_progress("run", lambda **live: simulate(scenario, what_if=what_if, **live))
     _print(result.to_json() if as_json else reports.simulation(result))
     if html is not None:
         from meshsim.formats.page import comparison_page
@@ -372,6 +412,55 @@ def show(name: str, as_json: bool) -> None:
     _print(_plain(thing.model_dump(mode="json", by_alias=True)) if as_json else models.model(thing))
     for note in notes:
         click.echo(f"Note: {note}", err=True)
+
+
+@cli.command(short_help="Show which data plane can do what.")
+@click.option("--dataplanes", callback=_names, metavar="A,B,…", help="Names or paths  [default: all that are shipped]")
+@_json_option
+def capabilities(dataplanes: tuple[str, ...] | None, as_json: bool) -> None:
+    """Show which data plane can do what, what falls back to another proxy, and what is refused."""
+    from meshsim.scenario.catalog import load_dataplane, names
+    from meshsim.terminal import capabilities as shown
+
+    planes = [load_dataplane(name) for name in dataplanes or names("dataplanes")]
+    _print(_plain(shown.as_data(planes)) if as_json else shown.matrix(planes))
+
+
+@cli.command(short_help="Show what data planes need before the first request.")
+@click.argument("application")
+@click.option(
+    "--dataplanes",
+    callback=_names,
+    default=",".join(defaults.DATAPLANES),
+    show_default=True,
+    metavar="A,B,…",
+    help="Data planes: names (meshsim list) or paths.",
+)
+@click.option("--services", type=int, metavar="N", help="Scale the application to that many services first.")
+@click.option(
+    "--policy", type=click.Choice(["L4", "L7"]), default="L7", show_default=True, help="What the mesh is asked to do."
+)
+@click.option(
+    "--costs",
+    multiple=True,
+    default=list(defaults.COSTS),
+    show_default=True,
+    metavar="BOOK",
+    help="Cost book, name or path; may be repeated.",
+)
+@click.option("--machine", default=defaults.MACHINE, show_default=True, help="Node type, name or path.")
+@_with(_question_options)
+@_json_option
+def bill(application: str, as_json: bool, **options: Any) -> None:
+    """Show what data planes need before the first request: memory, configuration, push work, and a pod's start-up.
+
+    APPLICATION: a name (meshsim list), or the path of an application or of an isotope service graph.
+    """
+    from meshsim.studies.bill import bill as study
+    from meshsim.terminal import bills
+
+    report = study(application, **options)
+    _print(report.to_json() if as_json else bills.bills(report))
 
 
 @cli.command(short_help="Print the JSON Schema of a file or report.")

@@ -27,7 +27,7 @@ NO_MESH = DataPlane.model_validate(
 
 KERNEL = (
     "tcp.send", "tcp.receive", "conntrack.message", "ebpf.service.message", "ebpf.policy.message",
-    "redirect.iptables-redirect.message", "redirect.tproxy.message", "redirect.ebpf.message", "wire.same-node", "wire.cross-node",
+    "redirect.iptables-redirect.message", "redirect.tproxy.message", "redirect.ebpf-connect.message", "wire.same-node", "wire.cross-node",
     "wireguard.message",
 )  # fmt: skip
 PROXY = (

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from fnmatch import fnmatchcase
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -58,6 +60,62 @@ class Cost(Strict):
         return self
 
 
+class Family(Strict):
+    """Operations that are known only as a multiple of others: "Dapr's proxy needs 2.1 times the CPU of Envoy's".
+
+    Every operation ``<like>.<part>`` that some book prices gives ``<operations>.<part>``, unless that has an entry of
+    its own. What is known is the ratio, so it also holds on a machine on which ``like`` was measured anew.
+    """
+
+    operations: Annotated[str, Field(pattern=r"^[a-z0-9]+([.-][a-z0-9]+)*$", description="Prefix of the new names")]
+    like: Annotated[
+        str, Field(pattern=r"^[a-z0-9]+([.-][a-z0-9]+)*$", description="Prefix of the names they come from")
+    ]
+    parts: Annotated[list[str], Field(min_length=1, description="Which parts, as patterns: [http1.*, wakeup]")] = ["*"]
+    factor: Annotated[float, Field(gt=0, le=1000, description="On CPU, memory and cores")]
+    wait_factor: Annotated[float | None, Field(ge=0, le=1000, description="On waiting; as `factor` when left out")] = (
+        None
+    )
+    standard_error: Annotated[float, Field(ge=0, le=3, description="Of the factor, relative, one sigma")]
+    source: Literal["measured", "published", "derived", "assumed"]
+    reference: Annotated[str, Field(min_length=3, description="Where the factor comes from")]
+    conditions: str = ""
+
+    @model_validator(mode="after")
+    def _an_assumption_is_uncertain(self) -> Family:
+        if self.source == "assumed" and self.standard_error < 0.3:
+            raise ValueError(
+                f"{self.operations}: an assumed factor claims a standard error of {self.standard_error}; at least 0.3"
+            )
+        return self
+
+    def member(self, base: Cost) -> Cost | None:
+        """The entry that follows from ``base``; None if ``base`` is not what this family is like."""
+        if not base.operation.startswith(f"{self.like}."):
+            return None
+        part = base.operation.removeprefix(f"{self.like}.")
+        if not any(fnmatchcase(part, pattern) for pattern in self.parts):
+            return None
+        wait = self.factor if self.wait_factor is None else self.wait_factor
+        assumed = "assumed" in (base.source, self.source)
+        error = math.hypot(base.standard_error, self.standard_error)
+        scaled = {
+            **{name: getattr(base, name) * self.factor for name in ("cpu_ns", "cpu_ns_per_byte", "bytes", "cores")},
+            **{name: getattr(base, name) * wait for name in ("wait_ns", "wait_ns_per_byte")},
+        }
+        factors = f"{self.factor:g}" + (f" (waiting {wait:g})" if wait != self.factor else "")
+        return base.model_copy(
+            update={
+                **scaled,
+                "operation": f"{self.operations}.{part}",
+                "standard_error": min(3.0, max(error, 0.3) if assumed else error),
+                "source": "assumed" if assumed else self.source,
+                "reference": f"{factors} x {base.operation}. {self.reference}",
+                "conditions": self.conditions,
+            }
+        )
+
+
 class CostBook(Strict):
     """A named list of costs, from one place and time."""
 
@@ -71,6 +129,7 @@ class CostBook(Strict):
     ] = {}
     samples: Annotated[str, Field(description="File beside this one with the raw samples of a measured book")] = ""
     entries: Annotated[list[Cost], Field(min_length=1)]
+    families: Annotated[list[Family], Field(description="Operations known as a multiple of others, in order")] = []
     sources: list[Source] = []
 
     @property

@@ -18,9 +18,10 @@ class MissingCost(MeshsimError):
 
 @dataclass(frozen=True)
 class Costs:
-    """The first book that knows an operation wins. Behind a measured book, the times of others are brought to its host.
+    """The first book that knows an operation wins; entries win over families.
 
-    Order matters: put your own book first, what fills its gaps behind it.
+    Behind a measured book, the times of others are brought to its host. Order matters: put your own book first, what
+    fills its gaps behind it.
     """
 
     books: Sequence[CostBook]
@@ -39,6 +40,17 @@ class Costs:
             factors = {scale.family: scale for scale in self.scales if scale.book == book.name}
             for entry in rescaled(book.entries, factors):
                 table.setdefault(entry.operation, (entry, book.name))
+        # A ratio to other operations holds on whatever host those were measured: families come last, unscaled.
+        for book in self.books:
+            for family in book.families:
+                members = [found for base, _ in table.values() if (found := family.member(base)) is not None]
+                if not members:
+                    raise MeshsimError(
+                        f"cost book {book.name}: family {family.operations} is like {family.like}, "
+                        f"but no book prices {', '.join(f'{family.like}.{part}' for part in family.parts)}"
+                    )
+                for member in members:
+                    table.setdefault(member.operation, (member, book.name))
         return table
 
     def __getitem__(self, operation: str) -> Cost:

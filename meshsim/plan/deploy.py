@@ -38,19 +38,31 @@ class Deployment:
         """All pods, those of daemons (node proxies, node agents) included."""
         daemons = sum(proxy.placed == "node" for proxy in self.proxies)
         daemons += sum(agent.per == "node" for agent in self.dataplane.agents)
-        return len(self.placement.node_of_pod) + daemons * self.nodes
+        accounts = sum(self.instances(proxy) for proxy in self.proxies if proxy.placed == "service-account")
+        return len(self.placement.node_of_pod) + daemons * self.nodes + accounts
 
     def instances(self, proxy: Proxy) -> int:
         """How many of this proxy run."""
-        if proxy.placed == "pod":
+        if proxy.placed in ("pod", "library"):
             return sum(self.service_pods)
+        if proxy.placed == "service-account":
+            return sum(len(nodes) for nodes in self.nodes_of_service())
         return self.nodes if proxy.placed == "node" else self.waypoints * self.waypoint_pods
+
+    def nodes_of_service(self) -> list[set[int]]:
+        """The nodes on which a service has pods, for each service. A service has a service account of its own."""
+        where = iter(self.placement.node_of_pod)
+        return [{next(where) for _ in range(pods)} for pods in self.service_pods]
 
 
 def deploy(application: Application, dataplane: DataPlane, machine: Machine, scenario: Scenario) -> Deployment:
-    """Count the pods and place them. PlacementError if they do not fit."""
+    """Count the pods and place them. PlacementError if they do not fit.
+
+    What a proxy of a service account reserves is set aside with each pod of the service, as if no two of them shared a
+    node: where pods go is not known before they are placed. The bill counts those that there really are.
+    """
     proxies = [p for p in dataplane.proxies if not (p.only_for == "L7" and scenario.policy == "L4")]
-    beside = [proxy for proxy in proxies if proxy.placed == "pod"]
+    beside = [proxy for proxy in proxies if proxy.placed in ("pod", "library", "service-account")]
     groups = [
         PodRequest(
             service.name,

@@ -5,97 +5,73 @@ A hop carries one request from a calling container to a called one, and the answ
     application writes -> kernel -> [proxy] -> wire -> [proxy] -> kernel -> application reads -> … and back
 
 ``hop`` strings it together from ``message`` (one direction), ``proxy_pass`` (one message through one proxy) and
-``wire``. Each piece of work names an operation of the cost book, and nothing else in the package does. To see what
-an operation costs and where that figure comes from: ``meshsim show published``.
+``wire``. Beside it: ``filters`` (what runs inside a proxy besides forwarding), ``handshakes`` (what a new connection
+costs), ``sockmap`` (sockets joined past TCP). Each piece of work names an operation of the cost book. To see what an
+operation costs and where that figure comes from: ``meshsim show published``.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
 from meshsim.costs.books import Costs
-from meshsim.plan.plan import FIRST_PROXY_SLOT, Op, Place, Tag, When
+from meshsim.plan import sockmap
+from meshsim.plan.filters import after_the_answer, before_forwarding
+from meshsim.plan.handshakes import NewConnection
+from meshsim.plan.plan import Op, Place, Tag, When
 from meshsim.plan.program import Instruction, Program, detached, fused, spend
-from meshsim.scenario.application import Protocol
-from meshsim.scenario.dataplane import DataPlane, Proxy
+from meshsim.plan.stops import HopKind, Stop, stops_on_path
+from meshsim.scenario.dataplane import DataPlane
 
 Direction = Literal["request", "response"]
+__all__ = ["Direction", "HopKind", "Stop", "hop", "message", "proxy_pass", "stops_on_path", "wire"]
+
+UNCAPTURED = ("explicit", "in-process", "sockmap")
+"""Ways to a proxy that need no redirection of packets."""
 
 
-@dataclass(frozen=True)
-class Stop:
-    """A proxy on the path of a call: which one, and beside whom it stands."""
+def hop(dataplane: DataPlane, policy: str, kind: HopKind, costs: Costs, services: int = 1) -> Program:
+    """The program of a call: request to the other side, the endpoint's body, answer back.
 
-    proxy: Proxy
-    slot: int
-    place: Place
-
-
-@dataclass(frozen=True)
-class HopKind:
-    """All that distinguishes two hops of one data plane."""
-
-    protocol: Protocol
-    request_bytes: int
-    response_bytes: int
-    from_outside: bool
-
-
-def stops_on_path(dataplane: DataPlane, policy: str, protocol: Protocol, from_outside: bool) -> list[Stop]:
-    """The proxies that a request meets, in order.
-
-    The client outside the cluster has no proxy, and its requests do not pass a waypoint: only the proxies at the
-    destination count. A proxy that is there ``only_for`` L7 is off the path of plain TCP and of L4 policy.
+    ``services`` in the cluster: a new connection may have to be compared with a rule for each.
     """
-    source: list[Stop] = []
-    via: list[Stop] = []
-    destination: list[Stop] = []
-    for number, proxy in enumerate(dataplane.proxies):
-        if proxy.only_for == "L7" and (policy == "L4" or protocol == "tcp"):
-            continue
-        slot = FIRST_PROXY_SLOT + number
-        if proxy.placed == "waypoint":
-            via.append(Stop(proxy, slot, Place.VIA))
-        if "source" in proxy.ends:
-            source.append(Stop(proxy, slot, Place.SOURCE))
-        if "destination" in proxy.ends:
-            # Mirror image: the proxy nearest to the wire comes first on the way in.
-            destination.insert(0, Stop(proxy, slot, Place.DESTINATION))
-    return destination if from_outside else source + via + destination
-
-
-def hop(dataplane: DataPlane, policy: str, kind: HopKind, costs: Costs) -> Program:
-    """The program of a call: request to the other side, the endpoint's body, answer back."""
     stops = stops_on_path(dataplane, policy, kind.protocol, kind.from_outside)
+    new = NewConnection(dataplane, kind, stops, services, costs)
     return fused(
         [
-            *message("request", dataplane, stops, kind, costs),
+            *new.opened(),
+            *message("request", dataplane, stops, kind, costs, new),
             Instruction(Op.BODY),
-            *message("response", dataplane, list(reversed(stops)), kind, costs),
+            *message("response", dataplane, list(reversed(stops)), kind, costs, new),
             Instruction(Op.END),
         ]
     )
 
 
-def message(direction: Direction, dataplane: DataPlane, stops: list[Stop], kind: HopKind, costs: Costs) -> Program:
+def message(
+    direction: Direction, dataplane: DataPlane, stops: list[Stop], kind: HopKind, costs: Costs, new: NewConnection
+) -> Program:
     """One message from its sender, through the proxies, to its receiver."""
     sender, receiver = (
         (Place.SOURCE, Place.DESTINATION) if direction == "request" else (Place.DESTINATION, Place.SOURCE)
     )
     size = kind.request_bytes if direction == "request" else kind.response_bytes
-    encrypt = dataplane.kernel.encryption == "wireguard"
+    past_tcp = dataplane.kernel.sockmap and not stops and not kind.from_outside
     program: Program = []
     if not (kind.from_outside and sender == Place.SOURCE):  # the client's own machine is not ours
-        program += kernel_path("kernel.tcp.send", sender, direction, dataplane, stops, size, costs)
+        program += kernel_path("kernel.tcp.send", sender, direction, dataplane, stops, size, costs, past_tcp)
     here = sender
     for stop in stops:
-        program += wire(here, stop.place, direction, kind, encrypt, costs)
-        program += proxy_pass(direction, stop, kind.protocol, size, costs)
+        program += wire(here, stop.place, direction, kind, dataplane, costs)
+        program += proxy_pass(direction, stop, dataplane, kind, costs, new)
+        if direction == "request":
+            program += new.beyond(stop)
         here = stop.place
-    program += wire(here, receiver, direction, kind, encrypt, costs)
+    if past_tcp:
+        program += sockmap.between_pods(costs, here, receiver, direction, size)
+    program += wire(here, receiver, direction, kind, dataplane, costs, past_tcp)
     if not (kind.from_outside and receiver == Place.SOURCE):
-        program += kernel_path("kernel.tcp.receive", receiver, direction, dataplane, stops, size, costs)
+        program += kernel_path("kernel.tcp.receive", receiver, direction, dataplane, stops, size, costs, past_tcp)
     return program
 
 
@@ -107,46 +83,79 @@ def kernel_path(
     stops: list[Stop],
     size: int,
     costs: Costs,
+    past_tcp: bool,
 ) -> Program:
     """The kernel's part at one end: the application's socket, service routing, policy, redirection to a proxy."""
-    operations = [socket]
+    key = f"{direction} at {at.name}"
+    captures = [stop.proxy.capture for stop in stops if stop.place == at]
+    program: Program = []
+    if "sockmap" in captures:
+        program += sockmap.joined_sockets(costs, at, key, size, reader_is_a_worker=socket == "kernel.tcp.send")
+    else:
+        when, far = (When.OTHER_NODE, _other(at)) if past_tcp else (When.ALWAYS, Place.DESTINATION)
+        program += spend(costs[socket], "kernel", at, key, size=size, when=when, other=far)
+    operations = []
     if socket == "kernel.tcp.send":
         routing = dataplane.kernel.service_routing
         operations.append("kernel.conntrack.message" if routing == "iptables" else "kernel.ebpf.service.message")
     if dataplane.kernel.policy:
         operations.append("kernel.ebpf.policy.message")
-    captures = [stop.proxy.capture for stop in stops if stop.place == at and stop.proxy.capture != "explicit"]
-    operations += [f"kernel.redirect.{capture}.message" for capture in captures]
-    program: Program = []
+    operations += [f"kernel.redirect.{capture}.message" for capture in captures if capture not in UNCAPTURED]
     for operation in operations:
-        program += spend(costs[operation], "kernel", at, f"{direction} at {at.name}", size=size)
+        program += spend(costs[operation], "kernel", at, key, size=size)
     return program
 
 
-def proxy_pass(direction: Direction, stop: Stop, protocol: Protocol, size: int, costs: Costs) -> Program:
-    """One message through one proxy: get a worker, wake it if it slept, parse and forward, TLS, telemetry."""
+def proxy_pass(
+    direction: Direction, stop: Stop, dataplane: DataPlane, kind: HopKind, costs: Costs, new: NewConnection
+) -> Program:
+    """One message through one proxy: get a worker, wake it if it slept, filter, parse and forward, TLS, telemetry."""
     proxy, at = stop.proxy, stop.place
+    size = kind.request_bytes if direction == "request" else kind.response_bytes
     book = f"proxy.{proxy.software}"
     key = f"{direction} in {proxy.name} at {at.name}"
-    as_bytes = proxy.layer == "L4" or protocol == "tcp"
-    forward = f"{book}.tcp.message" if as_bytes else f"{book}.{protocol}.{direction}"
+    as_bytes = stop.as_bytes(kind.protocol)
 
-    program: Program = [Instruction(Op.ACQUIRE, at=at, slot=stop.slot, tag=Tag("proxy", f"{book}.queue"))]
-    program += spend(costs[f"{book}.wakeup"], "proxy", at, key, when=When.WOKEN)
-    program += spend(costs[forward], "proxy", at, key, size=size)
+    program: Program = []
+    release: Program = []
+    if proxy.placed != "library":  # a library runs on the application's own thread
+        program.append(Instruction(Op.ACQUIRE, at=at, slot=stop.slot, tag=Tag("proxy", f"{book}.queue")))
+        program += spend(costs[f"{book}.wakeup"], "proxy", at, key, when=When.WOKEN)
+        release.append(Instruction(Op.RELEASE, at=at, slot=stop.slot))
+    if direction == "request":
+        program += new.at(stop)
+        if not as_bytes:
+            program += before_forwarding(stop, dataplane, key, costs)
+    forward = costs[f"{book}.tcp.message" if as_bytes else f"{book}.{kind.protocol}.{direction}"]
+    if proxy.capture == "sockmap":
+        from_the_application = (direction == "request") == (at == Place.SOURCE)
+        own = costs["kernel.tcp.receive" if from_the_application else "kernel.tcp.send"]
+        forward = sockmap.without_its_socket(forward, own)
+    program += spend(forward, "proxy", at, key, size=size)
     if proxy.terminates_mtls:
         # A waypoint ends one tunnel and begins the next; a proxy beside a pod has the wire on one side only.
         for side in ("in", "out") if proxy.placed == "waypoint" else ("wire",):
             program += spend(costs[f"{book}.tls.message"], "proxy", at, f"{key} {side}", size=size)
-    release = Instruction(Op.RELEASE, at=at, slot=stop.slot)
-    if direction == "response" and proxy.telemetry and not (protocol == "tcp" and proxy.layer == "L7"):
+    afterwards: Program = []
+    if direction == "response":
         # Metrics are recorded when the answer is gone: they delay nobody but the next request on this worker.
         # An L7 proxy that merely forwards bytes sees no requests to record; it counts connections.
-        return program + detached([*spend(costs[f"{book}.telemetry"], "proxy", at, key), release])
-    return [*program, release]
+        if proxy.telemetry and not (kind.protocol == "tcp" and proxy.layer == "L7"):
+            afterwards += spend(costs[f"{book}.telemetry"], "proxy", at, key)
+        if not as_bytes:
+            afterwards += after_the_answer(stop, key, costs)
+    return program + (detached([*afterwards, *release]) if afterwards else release)
 
 
-def wire(here: Place, there: Place, direction: Direction, kind: HopKind, encrypt: bool, costs: Costs) -> Program:
+def wire(
+    here: Place,
+    there: Place,
+    direction: Direction,
+    kind: HopKind,
+    dataplane: DataPlane,
+    costs: Costs,
+    past_tcp: bool = False,
+) -> Program:
     """From one pod to another: short within a node, longer between nodes, encrypted there by the kernel if asked."""
     if here == there:
         return []
@@ -154,11 +163,15 @@ def wire(here: Place, there: Place, direction: Direction, kind: HopKind, encrypt
     key = f"{direction} {here.name} to {there.name}"
 
     def tunnel(end: Place, far: Place) -> Program:
-        if not encrypt or kind.from_outside:  # the client outside is in no tunnel
+        if dataplane.kernel.encryption != "wireguard" or kind.from_outside:  # the client outside is in no tunnel
             return []
         cost = costs["kernel.wireguard.message"]
         return spend(cost, "kernel", end, f"{key} at {end.name}", size=size, when=When.OTHER_NODE, other=far)
 
     near = spend(costs["kernel.wire.same-node"], "network", here, key, size=size, when=When.SAME_NODE, other=there)
     far = spend(costs["kernel.wire.cross-node"], "network", here, key, size=size, when=When.OTHER_NODE, other=there)
-    return [*tunnel(here, there), *near, *far, *tunnel(there, here)]
+    return [*tunnel(here, there), *([] if past_tcp else near), *far, *tunnel(there, here)]
+
+
+def _other(end: Place) -> Place:
+    return Place.SOURCE if end == Place.DESTINATION else Place.DESTINATION

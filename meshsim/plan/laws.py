@@ -68,7 +68,8 @@ def law_table(law: str, cv: float) -> Ints | None:
     """Table of a named law with coefficient of variation ``cv``; None for a constant.
 
     Laws: constant, exponential (cv is 1), lognormal, gamma, hyperexponential (two phases with balanced means;
-    cv must exceed 1). ValueError for another name or a cv that the law cannot have.
+    cv must exceed 1), and once-in (one draw in ``cv`` is ``cv`` times the mean, the others are nothing). ValueError for
+    another name or a cv that the law cannot have.
     """
     if law == "constant":
         return None
@@ -85,6 +86,8 @@ def law_table(law: str, cv: float) -> Ints | None:
         if cv <= 1.0:
             raise ValueError(f"cv: {cv} received; a hyperexponential law needs more than 1")
         return tabulate(_hyperexponential(cv))
+    if law == "once-in":
+        return tabulate(lambda t: np.where(t * cv <= 1.0, cv, 0.0))
     raise ValueError(f"law: {law!r} received; choose from constant, exponential, lognormal, gamma, hyperexponential")
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from meshsim.costs.books import Costs
+from meshsim.costs.what_if import what_if
 from meshsim.plan.bill import bill_of
 from meshsim.plan.bodies import body
 from meshsim.plan.deploy import Deployment, deploy
@@ -16,6 +17,7 @@ from meshsim.plan.hops import HopKind, hop
 from meshsim.plan.laws import law_table
 from meshsim.plan.plan import CPU_SLOT, FIRST_PROXY_SLOT, THREADS_SLOT, Ints, Op, Plan, Tag
 from meshsim.plan.program import Program
+from meshsim.plan.requirements import as_installed
 from meshsim.scenario.application import Application, Call, Entry
 from meshsim.scenario.base import MeshsimError
 from meshsim.scenario.dataplane import DataPlane
@@ -98,10 +100,12 @@ class Assembler:
 
 def lower(application: Application, dataplane: DataPlane, machine: Machine, scenario: Scenario, costs: Costs) -> Plan:
     """Everything an engine needs to know, as integers. Raises MissingCost, PlacementError or OverloadedError."""
+    costs = what_if(costs, scenario.what_if)
+    application, dataplane = as_installed(application, dataplane, scenario, costs)
     deployment = deploy(application, dataplane, machine, scenario)
     calls = call_rows(application)
     kinds = list(dict.fromkeys(row.kind for row in calls))
-    hops = {kind: hop(dataplane, scenario.policy, kind, costs) for kind in kinds}
+    hops = {kind: hop(dataplane, scenario.policy, kind, costs, len(application.services)) for kind in kinds}
     bodies = endpoint_bodies(application)
 
     assembler = Assembler()
@@ -146,7 +150,7 @@ def lower(application: Application, dataplane: DataPlane, machine: Machine, scen
         gap_law=gap_law,
         rps=scenario.load.rps,
         station_load=load,
-        bill=bill_of(deployment, costs),
+        bill=bill_of(deployment, costs, scenario.cluster.churn_per_minute),
         waypoints=deployment.waypoints,
     )
     refuse_overload(plan)
@@ -184,16 +188,20 @@ def call_rows(application: Application) -> list[CallRow]:
     weights = sum(entry.weight for entry in application.entries)
     for entry in application.entries:
         to = callee(entry)
-        kind = HopKind(entry.protocol, entry.request_bytes, entry.response_bytes, True)
+        kind = _kind(entry, from_outside=True)
         rows.append(CallRow(name("client", to), -1, 0, *to, kind, entry.weight / weights))
     for caller, service in enumerate(application.services):
         for number, endpoint in enumerate(service.endpoints):
             for call in endpoint.calls():
                 to = callee(call)
-                kind = HopKind(call.protocol, call.request_bytes, call.response_bytes, False)
+                kind = _kind(call, from_outside=False)
                 where = f"{service.name}/{endpoint.name}"
                 rows.append(CallRow(name(where, to), caller, number, *to, kind, call.times * call.probability))
     return rows
+
+
+def _kind(to: Call | Entry, *, from_outside: bool) -> HopKind:
+    return HopKind(to.protocol, to.request_bytes, to.response_bytes, from_outside, to.requests_per_connection)
 
 
 def endpoint_bodies(application: Application) -> dict[tuple[int, int], Program]:
@@ -236,6 +244,7 @@ class _Stations:
         ]
         self.pod_node: list[int] = []
         self.pod_service: list[int] = []
+        self.of_account: dict[tuple[int, int, int], int] = {}
         rows: list[list[int]] = []
         where = iter(deployment.placement.node_of_pod)
 
@@ -245,6 +254,13 @@ class _Stations:
             row[CPU_SLOT] = node
             for slot, station in own + on_node[node]:
                 row[slot] = station
+            if service < len(deployment.application.services):
+                for slot, workers, name in placed.get("service-account", []):
+                    account = (slot, service, node)
+                    if account not in self.of_account:
+                        label = f"{name} of {deployment.application.services[service].name} on node {node + 1}"
+                        self.of_account[account] = self._pool(label, workers)
+                    row[slot] = self.of_account[account]
             rows.append(row)
             self.pod_node.append(node)
             self.pod_service.append(service)

@@ -15,6 +15,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from meshsim.plan.control_plane import ControlPlaneBill
+
 Ints = NDArray[np.int64]
 
 Component = Literal["application", "proxy", "kernel", "network", "agent"]
@@ -105,6 +107,8 @@ class StaticBill:
     idle_cores: dict[str, float]
     reserved_cores: float
     reserved_memory_mib: float
+    control_plane: ControlPlaneBill | None = None
+    """None for a data plane that pushes no configuration."""
 
 
 @dataclass(frozen=True)

@@ -37,23 +37,24 @@ def spend(
     key: str,
     *,
     size: int = 0,
+    times: float = 1.0,
     when: When = When.ALWAYS,
     other: Place = Place.DESTINATION,
 ) -> Program:
-    """What one unit of ``cost`` is on a path: its waiting, then its work, each left out where it is zero.
+    """What ``times`` units of ``cost`` are on a path: their waiting, then their work, each left out where it is zero.
 
     ``size`` in bytes is charged by the cost's per-byte terms. ``key`` names the place for the random numbers.
     """
     program: Program = []
     law = (cost.law, cost.cv)
     common = Instruction(Op.WAIT, at=at, other=other, when=when)
-    wait_ns = round(cost.wait_ns + cost.wait_ns_per_byte * size)
+    wait_ns = round((cost.wait_ns + cost.wait_ns_per_byte * size) * times)
     if wait_ns > 0:
         tag = Tag(component, cost.operation, 0.0, cost.standard_error)
         program.append(
             replace(common, mean_ns=wait_ns, law=law, tag=tag, purpose=purpose(f"{key} {cost.operation} wait"))
         )
-    cpu_ns = round(cost.cpu_ns + cost.cpu_ns_per_byte * size)
+    cpu_ns = round((cost.cpu_ns + cost.cpu_ns_per_byte * size) * times)
     if cpu_ns > 0:
         tag = Tag(component, cost.operation, cost.kernel_share, cost.standard_error)
         work = replace(common, op=Op.WORK, mean_ns=cpu_ns, law=law, tag=tag, purpose=purpose(f"{key} {cost.operation}"))

@@ -11,6 +11,7 @@ import networkx as nx
 from pydantic import Field, field_validator, model_validator
 
 from meshsim.scenario.base import Fraction, Name, PositiveInt, Source, Strict
+from meshsim.scenario.capabilities import Feature
 
 Protocol = Literal["http1", "http2", "grpc", "tcp"]
 
@@ -29,6 +30,12 @@ class Duration(Strict):
     ] = 0.5
 
 
+RequestsPerConnection = Annotated[
+    float | None,
+    Field(ge=1, le=1e9, description="A new TCP connection every so many requests on average; left out: they stay open"),
+]
+
+
 class Call(Strict):
     """A request to another service, and the answer to it."""
 
@@ -39,6 +46,7 @@ class Call(Strict):
     response_bytes: Annotated[int, Field(ge=0, le=1 << 30, description="Payload, bytes")] = 1024
     probability: Annotated[Fraction, Field(description="Share of visits in which the call is made")] = 1.0
     times: Annotated[int, Field(ge=1, le=1000, description="How often, one after the other")] = 1
+    requests_per_connection: RequestsPerConnection = None
 
 
 class Step(Strict):
@@ -143,6 +151,7 @@ class Entry(Strict):
     protocol: Protocol = "http1"
     request_bytes: Annotated[int, Field(ge=0, le=1 << 30, description="Payload, bytes")] = 1024
     response_bytes: Annotated[int, Field(ge=0, le=1 << 30, description="Payload, bytes")] = 1024
+    requests_per_connection: RequestsPerConnection = None
 
 
 class Application(Strict):
@@ -154,6 +163,9 @@ class Application(Strict):
     summary: str = ""
     entries: Annotated[list[Entry], Field(min_length=1)]
     services: Annotated[list[Service], Field(min_length=1)]
+    requires: Annotated[
+        list[Feature], Field(description="Features that it needs from the data plane, such as header-retries")
+    ] = []
     sources: list[Source] = []
 
     @model_validator(mode="after")

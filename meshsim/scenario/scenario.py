@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from meshsim.scenario.base import Strict
+from meshsim.scenario.capabilities import Feature
 
 
 class Cluster(Strict):
@@ -21,6 +22,10 @@ class Cluster(Strict):
         Literal["spread", "bin-pack"],
         Field(description="spread: replicas over the emptiest nodes; bin-pack: fill one node after the other"),
     ] = "spread"
+    churn_per_minute: Annotated[
+        float,
+        Field(ge=0, le=1e6, description="Pods that start or stop; each change is pushed to the proxies that know it"),
+    ] = 0.0
     cpu_slice_us: Annotated[
         float,
         Field(ge=0, description="Longest time that a thread keeps a core while others wait; 0: until it is done"),
@@ -64,6 +69,10 @@ class Scenario(Strict):
             description="What the mesh is asked to do: L4 identity and encryption only, or L7 routing and metrics too"
         ),
     ] = "L7"
+    requires: Annotated[
+        list[Feature],
+        Field(description="Features that the data plane must provide; it does them, falls back, or is refused"),
+    ] = []
     cluster: Cluster = Cluster()
     load: Load = Load()
     run: Run = Run()
@@ -71,3 +80,7 @@ class Scenario(Strict):
         list[str],
         Field(min_length=1, description="Cost books, by name or path; the first that knows an operation wins"),
     ] = ["epyc-2-vcpu", "published"]
+    what_if: Annotated[
+        dict[str, Annotated[float, Field(ge=0, le=1e6)]],
+        Field(description='Costs scaled by pattern, {"proxy.envoy.http1.*": 0.5, "*.wakeup": 0}'),
+    ] = {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,6 +62,9 @@ def compare(
     nodes: Nodes = "auto",
     placement: Placement = "spread",
     services: int | None = None,
+    requires: Sequence[str] = (),
+    what_if: Mapping[str, float] | None = None,
+    churn_per_minute: float = 0.0,
     jobs: int | None = None,
     on_progress: Progress | None = None,
     should_stop: Stop | None = None,
@@ -72,6 +75,8 @@ def compare(
     models. ``rps``: requests a second from outside, over all entries. ``requests``: measured ones (default 12 000),
     ``warmup``: a share of them before. ``services``: scale the application to that many first. ``jobs``: processes,
     -1 for all cores; left out, all cores unless the study is small. ``on_progress(done, total, what)`` counts requests.
+    ``requires``: features (meshsim capabilities) that each data plane must provide, fall back for, or be refused.
+    ``what_if``: costs scaled by pattern, ``{"*.wakeup": 0}``. ``churn_per_minute``: pods that start or stop.
 
     Every data plane sees the same arrivals, branches and service times, so differences are paired: against
     ``no-mesh`` if it takes part, else against the first. When stopped (``should_stop`` or Ctrl-C) the finished rows
@@ -80,11 +85,18 @@ def compare(
     """
     inputs = read_inputs(application, dataplanes, machine, costs)
     settings = Settings(
-        policy, defaults.COMPARE_REQUESTS if requests is None else requests, warmup, seed, nodes, placement
+        policy,
+        defaults.COMPARE_REQUESTS if requests is None else requests,
+        warmup,
+        seed,
+        nodes,
+        placement,
+        requires=tuple(requires),
+        what_if=what_if or {},
+        churn_per_minute=churn_per_minute,
     )
-    done, complete = run_points(
-        prepare_points(inputs, settings, rps, services), settings, jobs, on_progress, should_stop
-    )
+    tasks = prepare_points(inputs, settings, rps, services)
+    done, complete = run_points(tasks, settings, jobs, on_progress, should_stop)
     points, refused = split(done, complete)
     base = next((point for point in points if point.row.dataplane == inputs.baseline), None)
     return Comparison(
@@ -94,7 +106,7 @@ def compare(
             rows=[with_difference(point, base) for point in points],
             provenance=provenance(inputs, settings, _command(inputs, settings, rps, services)),
             refused=refused,
-            notes=list(inputs.notes),
+            notes=settings.notes(inputs, tasks),
             partial=not complete,
         )
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
@@ -77,6 +77,9 @@ def grow(
     machine: str | Path | Machine = defaults.MACHINE,
     nodes: Nodes = "auto",
     placement: Placement = "spread",
+    requires: Sequence[str] = (),
+    what_if: Mapping[str, float] | None = None,
+    churn_per_minute: float = 0.0,
     jobs: int | None = None,
     on_progress: Progress | None = None,
     should_stop: Stop | None = None,
@@ -96,7 +99,18 @@ def grow(
     inputs = read_inputs(application, dataplanes, machine, costs)
     rps = checked(Load, rps=rps).rps
     measured = defaults.GROW_REQUESTS if requests is None else requests
-    settings = Settings(policy, measured, warmup, seed, nodes, placement, defaults.GROW_SAMPLE)
+    settings = Settings(
+        policy,
+        measured,
+        warmup,
+        seed,
+        nodes,
+        placement,
+        defaults.GROW_SAMPLE,
+        tuple(requires),
+        what_if or {},
+        churn_per_minute,
+    )
     own = len(inputs.application.services)
     rates = {size: rps * size / own if rate == "per-service" else rps for size in sizes}
     at = {size: keep_pace(inputs, rates[size] / rps) for size in sizes}
@@ -118,7 +132,7 @@ def grow(
             crossovers=_crossovers(inputs, settings, rps, rates, by_place),
             provenance=provenance(inputs, settings, _command(inputs, settings, sizes, rps, rate)),
             refused=sorted(refused, key=lambda one: order.index((one.services, one.dataplane))),
-            notes=[*inputs.notes, *_pace_notes(inputs, at[sizes[-1]])],
+            notes=[*settings.notes(inputs, tasks), *_pace_notes(inputs, at[sizes[-1]])],
             partial=not complete,
         )
     )

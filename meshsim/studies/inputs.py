@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,6 +15,7 @@ from meshsim.formats.load import load_application
 from meshsim.results.rows import Provenance
 from meshsim.scenario.application import Application
 from meshsim.scenario.base import MeshsimError
+from meshsim.scenario.capabilities import check_features
 from meshsim.scenario.catalog import load_book, load_dataplane, load_machine
 from meshsim.scenario.dataplane import DataPlane
 from meshsim.scenario.machine import Machine
@@ -115,6 +116,12 @@ class Settings:
     placement: Placement
     sample: int = 1000
     """Requests kept whole, for attribution and for the error of the CPU."""
+    requires: tuple[str, ...] = ()
+    """Features that every data plane must provide; one that cannot has no row but a reason."""
+    what_if: Mapping[str, float] = field(default_factory=dict)
+    """Costs scaled by pattern."""
+    churn_per_minute: float = 0.0
+    """Pods that start or stop."""
 
     def scenario(self, inputs: Inputs, dataplane: str, rps: float, services: int | None) -> Scenario:
         """The scenario of one point; MeshsimError for a value out of range."""
@@ -132,10 +139,18 @@ class Settings:
             services=services,
             dataplane=dataplane,
             policy=self.policy,
-            cluster=checked(Cluster, machine=inputs.names["machine"], nodes=self.nodes, placement=self.placement),
+            requires=check_features(self.requires),
+            cluster=checked(
+                Cluster,
+                machine=inputs.names["machine"],
+                nodes=self.nodes,
+                placement=self.placement,
+                churn_per_minute=self.churn_per_minute,
+            ),
             load=load,
             run=run,
             costs=inputs.names["costs"],
+            what_if=dict(self.what_if),
         )
 
     def options(self, usual: Settings) -> list[str]:
@@ -145,7 +160,18 @@ class Settings:
             value = getattr(self, name)
             if value is not None and value != getattr(usual, name):
                 given += [f"--{name}", plain(value)]
+        if self.requires:
+            given += ["--requires", ",".join(self.requires)]
+        for pattern, factor in self.what_if.items():
+            given += ["--what-if", f"{pattern}={plain(factor)}"]
+        if self.churn_per_minute:
+            given += ["--churn", plain(self.churn_per_minute)]
         return given
+
+    def notes(self, inputs: Inputs, tasks: Sequence[Prepared]) -> list[str]:
+        """What a report on these points has to say besides its numbers, each once."""
+        said = [note for task in tasks for note in task.all_notes]
+        return list(dict.fromkeys([*inputs.notes, *said]))
 
 
 def prepare_points(inputs: Inputs, settings: Settings, rps: float, services: int | None) -> list[Prepared]:

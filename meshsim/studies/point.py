@@ -12,6 +12,7 @@ from meshsim.results.histogram import BatchedHistogram
 from meshsim.results.intervals import quantile_difference
 from meshsim.results.rows import Difference, Estimate, Quantiles, Refused, Row
 from meshsim.results.run import RunResult
+from meshsim.scenario.capabilities import CapabilityError
 from meshsim.studies.pool import Stop, Tick
 from meshsim.studies.row import QUANTILES, Z95, Money, make_row, money
 from meshsim.studies.setup import Prepared
@@ -29,10 +30,12 @@ class Point:
 
 
 def simulate_point(prepared: Prepared, tick: Tick, stop: Stop) -> Point | Refused | None:
-    """Lower and run. ``Refused`` if the data plane cannot carry the load or its pods do not fit; None if stopped."""
+    """Lower and run. None if stopped; ``Refused`` if the data plane cannot do what is asked or cannot carry the load,
+    or if its pods do not fit.
+    """
     try:
         plan = prepared.plan
-    except (OverloadedError, PlacementError) as error:
+    except (OverloadedError, PlacementError, CapabilityError) as error:
         scenario = prepared.scenario
         services = len(prepared.application.services)
         return Refused(dataplane=prepared.dataplane.name, services=services, rps=scenario.load.rps, reason=str(error))

@@ -13,9 +13,11 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from meshsim.costs.books import Costs
+from meshsim.costs.what_if import what_if_notes
 from meshsim.formats.load import load_application
 from meshsim.plan.lower import lower
 from meshsim.plan.plan import Plan
+from meshsim.plan.requirements import notes_on
 from meshsim.scenario.application import Application
 from meshsim.scenario.base import MeshsimError
 from meshsim.scenario.catalog import load_costs, load_dataplane, load_machine
@@ -74,8 +76,17 @@ class Prepared:
 
     @cached_property
     def plan(self) -> Plan:
-        """The arrays an engine runs. Raises OverloadedError, MissingCost or PlacementError."""
+        """The arrays an engine runs. Raises OverloadedError, MissingCost, PlacementError or CapabilityError."""
         return lower(self.application, self.dataplane, self.machine, self.scenario, self.costs)
+
+    @property
+    def all_notes(self) -> list[str]:
+        """Those of the reader, what is scaled by ``what_if``, and fall-backs and by-passes of the data plane."""
+        return [
+            *self.notes,
+            *what_if_notes(self.scenario.what_if),
+            *notes_on(self.application, self.dataplane, self.scenario),
+        ]
 
     @cached_property
     def hashes(self) -> dict[str, str]:

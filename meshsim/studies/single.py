@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,9 +14,10 @@ from meshsim.results.intervals import estimate_quantile, mean_interval
 from meshsim.results.rows import ComparisonReport, Provenance
 from meshsim.results.run import RunResult
 from meshsim.scenario.base import MeshsimError
+from meshsim.scenario.capabilities import check_features
 from meshsim.scenario.catalog import load_scenario
 from meshsim.scenario.scenario import Cluster, Load, Run, Scenario
-from meshsim.studies.inputs import Nodes, Placement, Policy
+from meshsim.studies.inputs import Nodes, Placement, Policy, plain
 from meshsim.studies.pool import Progress, Stop
 from meshsim.studies.report import Reported
 from meshsim.studies.row import QUANTILES, make_row
@@ -112,16 +113,21 @@ def simulate(
     machine: str | None = None,
     nodes: Nodes | None = None,
     placement: Placement | None = None,
+    requires: Sequence[str] | None = None,
+    what_if: Mapping[str, float] | None = None,
     on_progress: Progress | None = None,
     should_stop: Stop | None = None,
 ) -> Simulation:
     """Simulate one scenario: a ``Scenario``, the path of its YAML file, or its fields by name.
 
-    Fields that are left out have the defaults of ``Scenario``; they cannot be mixed with a scenario. When stopped,
+    Fields that are left out have the defaults of ``Scenario``; they cannot be mixed with a scenario, except
+    ``what_if``, which scales costs by pattern besides those that the scenario scales. When stopped,
     what was measured until then comes back and ``partial`` is True. Raises MeshsimError for wrong input,
     OverloadedError if a station would have to work more than it can.
     """
     fields = _given(application=application, dataplane=dataplane, services=services, policy=policy)
+    if requires is not None:
+        fields["requires"] = check_features(requires)
     cluster = _given(machine=machine, nodes=nodes, placement=placement)
     run = _given(requests=requests, warmup=warmup, seed=seed)
     load = _given(rps=rps)
@@ -145,17 +151,26 @@ def simulate(
     elif not isinstance(scenario, Scenario):
         path = Path(scenario)
         scenario, base_dir = load_scenario(path), path.parent
-    return simulate_prepared(prepare(scenario, base_dir), path, on_progress=on_progress, should_stop=should_stop)
+    if what_if:
+        scenario = checked(
+            Scenario, **{**scenario.model_dump(by_alias=True), "what_if": {**scenario.what_if, **what_if}}
+        )
+    return simulate_prepared(
+        prepare(scenario, base_dir), path, what_if=what_if or {}, on_progress=on_progress, should_stop=should_stop
+    )
 
 
 def simulate_prepared(
     prepared: Prepared,
     path: Path | None = None,
     *,
+    what_if: Mapping[str, float] | None = None,
     on_progress: Progress | None = None,
     should_stop: Stop | None = None,
 ) -> Simulation:
-    """Simulate what was read already. ``path``: the scenario's file, for the command that repeats it."""
+    """Simulate what was read already. ``path``: the scenario's file, and ``what_if``: what was scaled besides what it
+    says, for the command that repeats it.
+    """
 
     def tick(done: int, total: int) -> None:
         if on_progress is not None:
@@ -179,14 +194,19 @@ def simulate_prepared(
                 machine=prepared.machine.name,
                 price_date=prepared.machine.price_date,
                 policy=scenario.policy,
-                command=shlex.join(["meshsim", "run", str(path)]) if path else _python(scenario),
+                command=_command(path, scenario, what_if) if path else _python(scenario),
             ),
-            notes=list(prepared.notes),
+            notes=prepared.all_notes,
             partial=result.cancelled,
         ),
         prepared,
         result,
     )
+
+
+def _command(path: Path, scenario: Scenario, what_if: Mapping[str, float] | None) -> str:
+    given = [f"--what-if={pattern}={plain(scenario.what_if[pattern])}" for pattern in what_if or {}]
+    return shlex.join(["meshsim", "run", str(path), *given])
 
 
 def _given(**fields: Any) -> dict[str, Any]:

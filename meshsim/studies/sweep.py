@@ -8,6 +8,7 @@ computes only what is missing, and a changed model, cost book or version of mesh
 from __future__ import annotations
 
 import itertools
+import json
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
+from pydantic_core import to_jsonable_python
 
 from meshsim import __version__
 from meshsim.formats.load import load_application
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MOST_POINTS = 1_000_000
-Value = str | int | float | bool | list[str] | None
+Value = str | int | float | bool | list[str] | dict[str, float] | None
 
 
 class Study(Strict):
@@ -273,6 +275,7 @@ def column_types() -> dict[str, type]:
     """The columns of a part, the same for every point: what was asked, then what came out."""
     types: dict[str, type] = {"key": str, "meshsim": str}
     numbers: dict[str, type] = {"cluster_cpu_slice_us": float, "load_rps": float, "run_warmup_share": float}
+    numbers |= {"cluster_churn_per_minute": float}
     numbers |= {"run_requests": int, "run_seed": int, "run_sample": int, "services": int}
     for name in scenario_fields():
         column = COLUMN_NAMES.get(name, name.replace(".", "_"))
@@ -304,6 +307,9 @@ def _identity(point: SweepPoint) -> dict[str, Any]:
             value = len(point.prepared.application.services)
         elif name == "cluster.nodes":
             value = str(value)  # a number, or auto
+        elif value is None or isinstance(value, BaseModel | list | dict):  # rules and shapes: as JSON, empty for none
+            plain = to_jsonable_python(value, by_alias=True, exclude_none=True)
+            value = json.dumps(plain, sort_keys=True) if plain else ""
         values[COLUMN_NAMES.get(name, name.replace(".", "_"))] = value
     return values
 

@@ -11,6 +11,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from meshsim.costs.book import Cost, CostBook
+from meshsim.costs.books import Costs
 from meshsim.figures import numbers
 from meshsim.formats.load import load_application
 from meshsim.scenario.application import Application, Call, Duration, Endpoint, Entry, Step
@@ -24,12 +25,13 @@ from meshsim.scenario.catalog import (
     load_scenario,
     names,
 )
-from meshsim.scenario.dataplane import DataPlane, Kernel, Proxy
+from meshsim.scenario.dataplane import DataPlane, Kernel, Proxy, Runtime
 from meshsim.scenario.machine import Machine
 from meshsim.scenario.scale import calls_per_request
 from meshsim.scenario.scenario import Scenario
 from meshsim.scenario.suggest import choices
 from meshsim.scenario.yaml_io import read
+from meshsim.terminal.capabilities import capability_table
 from meshsim.terminal.reports import columns, heading, new_table, paragraph
 
 SERVICES_SHOWN = 40
@@ -236,6 +238,10 @@ def dataplane(plane: DataPlane) -> Iterator[RenderableType]:
         for agent in plane.agents:
             where = "on every node" if agent.per == "node" else f"{agent.replicas} in the cluster"
             yield paragraph(f"  {agent.name} ({agent.software}), {where}")
+    if plane.runtime.kind == "wasm":
+        yield paragraph(_runtime(plane.runtime))
+    if plane.capabilities:
+        yield capability_table(plane)
     if plane.lacks:
         yield paragraph("What it lacks", bold=True)
         for lack in plane.lacks:
@@ -257,10 +263,16 @@ def request_path(plane: DataPlane) -> list[str]:
 CAPTURES = {
     "iptables-redirect": "an iptables redirect",
     "tproxy": "a transparent proxy rule (TPROXY)",
-    "ebpf": "an eBPF program",
+    "ebpf-connect": "an eBPF program at connect()",
+    "sockmap": "sk_msg, past TCP,",
     "explicit": "being addressed",
+    "in-process": "a function call",
 }
 PLACES = {
+    ("library", "source"): "in the caller's own process",
+    ("library", "destination"): "in the called process",
+    ("service-account", "source"): "on the caller's node, shared by the pods of its service there",
+    ("service-account", "destination"): "on the called pod's node, shared by the pods of its service there",
     ("pod", "source"): "in the caller's pod",
     ("pod", "destination"): "in the called pod",
     ("node", "source"): "on the caller's node, shared by its pods",
@@ -274,6 +286,21 @@ SCOPES = {
 }
 
 
+ONLY_FOR = {
+    "L7": " Only if the scenario asks for L7 policy and the protocol has one.",
+    "fallback": " Only if a required feature falls back to it.",
+}
+
+
+def _runtime(runtime: Runtime) -> str:
+    host = "one host process a pod" if runtime.host == "per-pod" else "one host process a node"
+    when = "ahead of time" if runtime.compile == "ahead" else "when they start"
+    return (
+        f"The services are WebAssembly modules run by {runtime.wasm}, {host}, compiled {when}; "
+        f"they were {runtime.process} processes."
+    )
+
+
 def _meets(proxy: Proxy, end: str) -> str:
     if proxy.placed == "waypoint":
         serves = "the namespace" if proxy.waypoint_for == "namespace" else "each service"
@@ -281,12 +308,16 @@ def _meets(proxy: Proxy, end: str) -> str:
     else:
         where = PLACES[proxy.placed, end]
     does = "parses it (L7)" if proxy.layer == "L7" else "forwards the bytes (L4)"
-    more = ", with mTLS on the wire" if proxy.terminates_mtls else ""
+    how = "" if proxy.placed == "library" else f" with {proxy.workers} worker{'s' if proxy.workers > 1 else ''}"
+    more = f", with mTLS {'in a tunnel' if proxy.tunnel else 'on the wire'}" if proxy.terminates_mtls else ""
+    more += "".join(f", {feature.name} on" for feature in proxy.features)
+    more += "".join(f", with the {each.runtime or each.kind} extension {each.name}" for each in proxy.extensions)
     more += ", and records metrics after the answer" if proxy.telemetry else ""
-    when = " Only if the scenario asks for L7 policy and the protocol has one." if proxy.only_for else ""
+    when = ONLY_FOR[proxy.only_for] if proxy.only_for else ""
+    when += f" Only calls in {', '.join(proxy.protocols)}; others pass by." if proxy.protocols else ""
     return (
-        f"By {CAPTURES[proxy.capture]} it reaches the {proxy.name} ({proxy.software}), {where}: it {does} with "
-        f"{proxy.workers} worker{'s' if proxy.workers > 1 else ''}{more}. It is configured for "
+        f"By {CAPTURES[proxy.capture]} it reaches the {proxy.name} ({proxy.software}), {where}: "
+        f"it {does}{how}{more}. It is configured for "
         f"{SCOPES[proxy.config_scope]}.{when}"
     )
 
@@ -294,6 +325,7 @@ def _meets(proxy: Proxy, end: str) -> str:
 def _on_the_way(kernel: Kernel) -> str:
     routing = "iptables and conntrack" if kernel.service_routing == "iptables" else "eBPF"
     extra = ", an eBPF policy check at each end" if kernel.policy else ""
+    extra += ", sk_msg past TCP between pods of one node" if kernel.sockmap else ""
     extra += ", WireGuard between nodes" if kernel.encryption == "wireguard" else ""
     return f"The kernel turns the service address into a pod address by {routing}{extra}, and carries it there."
 
@@ -325,12 +357,20 @@ def costs(book: CostBook) -> Iterator[RenderableType]:
     table.add_column("±", justify="right", no_wrap=True)
     table.add_column("source", no_wrap=True)
     table.add_column("reference", overflow="fold", ratio=6)
-    for entry in book.entries:
+    for entry, _ in _alone(book):
         error = f"{entry.standard_error:.0%}"
         table.add_row(escape(entry.operation), escape(price(entry)), error, entry.source, escape(entry.reference))
     yield table
     yield paragraph("± is one standard error, relative to the cost. Conditions of each: see --json.")
     yield from sources(book.sources)
+
+
+def _alone(book: CostBook) -> Iterator[tuple[Cost, str]]:
+    """Its entries and its families; a book whose families are like those of another book shows its entries only."""
+    try:
+        yield from Costs([book])
+    except MeshsimError:
+        yield from ((entry, book.name) for entry in book.entries)
 
 
 def price(cost: Cost) -> str:

@@ -15,6 +15,7 @@ from ruamel.yaml import YAML
 
 from meshsim.costs.book import Cost, CostBook
 from meshsim.costs.books import Costs
+from meshsim.scenario.capabilities import PRICED
 from meshsim.scenario.dataplane import DataPlane, Proxy
 
 ROOT = Path(__file__).parents[2]
@@ -39,30 +40,68 @@ PUBLISHED = Costs([BOOK])
 
 
 def needed(dataplane: DataPlane) -> set[str]:
-    """Every operation that a request, under any policy and protocol, or the mere installation can ask for."""
-    kernel = dataplane.kernel
-    operations = {"kernel.tcp.send", "kernel.tcp.receive", "kernel.wire.same-node", "kernel.wire.cross-node"}
+    """Every operation that a request, a new connection, a start or the mere installation can ask for."""
+    kernel, runtime = dataplane.kernel, dataplane.runtime
+    operations = {"kernel.tcp.send", "kernel.tcp.receive", "kernel.tcp.connection"}
+    operations |= {"kernel.wire.same-node", "kernel.wire.cross-node"}
     operations.add(
         "kernel.conntrack.message" if kernel.service_routing == "iptables" else "kernel.ebpf.service.message"
     )
+    operations.add(f"kernel.service.{kernel.service_routing}.connection")
+    if kernel.service_routing == "iptables":
+        operations.add("kernel.service.iptables.rule")
     if kernel.policy:
         operations.add("kernel.ebpf.policy.message")
+    if kernel.sockmap or any(proxy.capture == "sockmap" for proxy in dataplane.proxies):
+        operations.add("kernel.sockmap.message")
     if kernel.encryption == "wireguard":
         operations.add("kernel.wireguard.message")
     for proxy in dataplane.proxies:
         book = f"proxy.{proxy.software}"
-        operations |= {f"{book}.wakeup", f"{book}.tcp.message"}
+        library = proxy.placed == "library"
+        if not library:
+            operations |= {f"{book}.wakeup", f"{book}.connection"}
+        protocols = proxy.protocols or PROTOCOLS
+        if proxy.layer == "L4" or "tcp" in protocols:
+            operations.add(f"{book}.tcp.message")
         if proxy.layer == "L7":
-            operations |= {f"{book}.{p}.{d}" for p in PROTOCOLS[:3] for d in ("request", "response")}
+            operations |= {f"{book}.{p}.{d}" for p in protocols if p != "tcp" for d in ("request", "response")}
         if proxy.terminates_mtls:
-            operations.add(f"{book}.tls.message")
+            operations |= {f"{book}.tls.message", f"{book}.tls.handshake"}
         if proxy.telemetry:
             operations.add(f"{book}.telemetry")
-        if proxy.capture != "explicit":
-            operations.add(f"kernel.redirect.{proxy.capture}.message")
+        if proxy.capture not in ("explicit", "in-process"):
+            operations.add(f"kernel.redirect.{proxy.capture}.connection")
+            if proxy.capture != "sockmap":
+                operations.add(f"kernel.redirect.{proxy.capture}.message")
+        asked_for = {f for f, answer in dataplane.capabilities.items() if answer.proxy == proxy.name}
+        operations |= {f"{book}.feature.{PRICED[f]}" for f in asked_for & set(PRICED)}
+        for extension in proxy.extensions:
+            if extension.kind == "lua":
+                operations |= {f"{book}.lua.request", f"memory.{proxy.software}.lua.worker"}
+            if extension.kind == "wasm":
+                of = f"wasm.{extension.runtime}"
+                operations |= {f"{book}.{of}.{part}" for part in ("request", "host-call", "compute")}
+                operations |= {f"memory.{proxy.software}.{of}.{part}" for part in ("engine", "vm")}
+                operations |= {f"startup.{of}.{part}" for part in ("compile", "instantiate")}
+        if proxy.placed in ("pod", "service-account"):
+            operations.add(f"startup.{proxy.software}.base")
+        if proxy.placed in ("pod", "library", "service-account"):
+            operations.add(f"startup.{proxy.software}.cluster")
     for software in {p.software for p in dataplane.proxies} | {a.software for a in dataplane.agents}:
         operations |= {f"memory.{software}.{part}" for part in ("base", "cluster", "endpoint")}
         operations.add(f"idle.{software}")
+    if dataplane.control_plane is not None:
+        operations |= {f"config.{dataplane.control_plane.software}.{part}" for part in ("cluster", "endpoint")}
+        named = dataplane.control_plane.to
+        operations |= {f"config.{p.software}.apply" for p in dataplane.proxies if not named or p.name in named}
+        operations |= {f"config.{a.software}.apply" for a in dataplane.agents if a.name in named}
+    operations |= {f"startup.{link}" for link in ("node", "schedule", "image", "network", "endpoint")}
+    operations |= {f"startup.container.{runtime.oci}", f"startup.process.{runtime.process}"}
+    if runtime.kind == "wasm":
+        operations |= {f"startup.wasm.{runtime.wasm}.{part}" for part in ("compile", "instantiate")}
+        operations |= {"startup.process.wasm-host", "memory.runtime.wasm-host", "memory.runtime.wasm-instance"}
+        operations |= {f"memory.runtime.container-{runtime.process}", f"runtime.wasm.{runtime.wasm}.compute"}
     return operations
 
 
@@ -84,7 +123,9 @@ def request_us(software: str, *, tls: int = 2, wakeups: int = 2, telemetry: bool
 
 
 def free(cost: Cost) -> bool:
-    parts = (cost.cpu_ns, cost.cpu_ns_per_byte, cost.wait_ns, cost.wait_ns_per_byte, cost.bytes, cost.cores)
+    parts = (
+        cost.cpu_ns, cost.cpu_ns_per_byte, cost.wait_ns, cost.wait_ns_per_byte, cost.bytes, cost.cores, cost.ratio
+    )  # fmt: skip
     return not any(parts)
 
 
@@ -103,6 +144,8 @@ def shown(cost: Cost) -> str:
         parts.append(f"{cost.bytes / 1e6:g} MB" if cost.bytes >= 1e6 else f"{cost.bytes / 1e3:g} kB")
     if cost.cores:
         parts.append(f"{cost.cores * 1000:g} mCPU")
+    if cost.ratio:
+        parts.append(f"× {cost.ratio:g}")
     return " + ".join(parts) or "0"
 
 
@@ -142,7 +185,7 @@ def test_every_proxy_can_forward_bytes_wherever_a_data_plane_puts_it(software: s
     assert all(f"proxy.{software}.{operation}" in PUBLISHED for operation in operations)
 
 
-@pytest.mark.parametrize("capture", ["iptables-redirect", "tproxy", "ebpf"])
+@pytest.mark.parametrize("capture", ["iptables-redirect", "tproxy", "ebpf-connect"])
 def test_every_way_of_capture_is_priced(capture: str) -> None:
     assert f"kernel.redirect.{capture}.message" in PUBLISHED
 
@@ -158,8 +201,14 @@ def test_derived_entries_show_arithmetic_or_point_to_it() -> None:
 
 
 def test_the_paper_of_derivations_has_every_entry_with_its_value() -> None:
-    rows = dict(re.findall(r"^\| `([^`]+)` \| ([^|]+?) \|", DOC_COSTS, flags=re.MULTILINE))
+    rows = dict(re.findall(r"^\| `([^`*]+)` \| ([^|]+?) \|", DOC_COSTS, flags=re.MULTILINE))
     assert rows == {cost.operation: shown(cost) for cost in BOOK.entries}
+
+
+def test_the_paper_of_derivations_has_every_family_with_its_factor() -> None:
+    row = r"^\| `([^`]+)\.\*` \| `([^`]+)\.\*` \| [^|]+ \| ([\d.]+)(?: \(waiting ([\d.]+)\))? \|"
+    told = [(o, like, float(f), float(w) if w else None) for o, like, f, w in re.findall(row, DOC_COSTS, re.MULTILINE)]
+    assert told == [(f.operations, f.like, f.factor, f.wait_factor) for f in BOOK.families]
 
 
 # ----- the figures they came from ---------------------------------------------------------------------------
@@ -304,18 +353,21 @@ def test_a_call_passes_as_many_proxies_as_the_table_in_the_docs_says(name: str, 
     assert [int(cell) for cell in row.groups()] == [l4, l7, 4 + 2 * l4, 4 + 2 * l7]
 
 
-def test_only_cilium_checks_and_encrypts_in_the_kernel() -> None:
+KERNEL_POLICY = {"cilium", "gke-dataplane-v2", "kmesh", "ebpf-only"}
+
+
+def test_only_cilium_encrypts_in_the_kernel_and_only_ebpf_meshes_check_there() -> None:
     in_kernel = {path.stem for path in DATAPLANES if load(path.stem).kernel.encryption != "none"}
     assert in_kernel == {"cilium"}
-    assert {path.stem for path in DATAPLANES if load(path.stem).kernel.policy} == {"cilium"}
+    assert {path.stem for path in DATAPLANES if load(path.stem).kernel.policy} == KERNEL_POLICY
 
 
-def test_every_mesh_encrypts_what_leaves_a_node() -> None:
-    for path in DATAPLANES:
-        dataplane = load(path.stem)
-        by_proxies = {end for p in dataplane.proxies if p.terminates_mtls and not p.only_for for end in p.ends}
-        encrypted = dataplane.kernel.encryption != "none" or by_proxies == {"source", "destination"}
-        assert encrypted == (path.stem != "no-mesh"), path.stem
+@pytest.mark.parametrize("path", DATAPLANES, ids=lambda path: path.stem)
+def test_what_a_data_plane_says_of_encryption_is_what_its_file_does(path: Path) -> None:
+    dataplane = load(path.stem)
+    by_proxies = {end for p in dataplane.proxies if p.terminates_mtls and not p.only_for for end in p.ends}
+    encrypted = dataplane.kernel.encryption != "none" or by_proxies == {"source", "destination"}
+    assert encrypted == (dataplane.capabilities["encryption"].refused is None)
 
 
 def test_the_data_plane_in_the_docs_is_one_that_the_program_takes() -> None:
