@@ -26,6 +26,9 @@ class Costs:
 
     books: Sequence[CostBook]
 
+    def __post_init__(self) -> None:
+        _ = self.table  # a family like nothing is refused here, not when an operation is looked up
+
     @cached_property
     def scales(self) -> list[Scale]:
         """How other books are brought to the host of the first one, if that was measured."""

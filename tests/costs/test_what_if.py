@@ -94,7 +94,7 @@ def test_a_factor_is_finite_and_not_negative(factor: float) -> None:
 def test_what_an_optimisation_is_worth_end_to_end() -> None:
     usual, awake, parsed = (
         simulate(Scenario.model_validate({"application": "two-tier", "dataplane": "istio-sidecar", "what_if": factors,
-                                          "load": {"rps": 200}, "run": {"requests": 500}}))
+                                          "costs": ["published"], "load": {"rps": 200}, "run": {"requests": 500}}))
         for factors in ({}, {"proxy.envoy.wakeup": 0}, {"proxy.envoy.http1.*": 0.5})
     )  # fmt: skip
     median = [run.rows[0].latency_us.p50.value for run in (usual, awake, parsed)]
