@@ -108,12 +108,14 @@ def plan(
     slice_us: float = 0.0,
     policy: str = "L7",
     arrivals: str = "poisson",
+    load: dict[str, Any] | None = None,
+    **more: Any,
 ) -> Plan:
-    """Lower a world."""
+    """Lower a world; ``load`` and ``more`` are further fields of the load and of the scenario."""
     scenario = Scenario.model_validate(
         {
-            "application": "world", "policy": policy, "load": {"rps": rps, "arrivals": arrivals},
-            "cluster": {"machine": "box", "nodes": nodes, "cpu_slice_us": slice_us},
+            "application": "world", "policy": policy, "load": {"rps": rps, "arrivals": arrivals, **(load or {})},
+            "cluster": {"machine": "box", "nodes": nodes, "cpu_slice_us": slice_us}, **more,
         }
     )  # fmt: skip
     return lower(app, dataplane, machine(cores), scenario, book or costs())

@@ -57,6 +57,9 @@ class Proxy(Strict):
         ),
     ] = "mesh"
     requests: Annotated[Resources, Field(description="What Kubernetes reserves for one of them")] = Resources()
+    limits: Annotated[
+        Resources | None, Field(description="What Kubernetes lets one of them use at most; none when left out")
+    ] = None
     replicas: Annotated[int, Field(ge=1, description="Of one waypoint")] = 2
     waypoint_for: Annotated[Literal["namespace", "service"], Field(description="What one waypoint serves")] = (
         "namespace"
