@@ -47,7 +47,7 @@ def cost(operation: str, **fields: Any) -> Cost:
     )
 
 
-def costs(**known: dict[str, float]) -> Costs:
+def costs(**known: dict[str, Any]) -> Costs:
     """Every operation for free, but for those given: ``kernel__tcp__send={"cpu_ns": 5}``."""
     given = {name.replace("__", ".").replace("_", "-"): fields for name, fields in known.items()}
     names = [f"kernel.{name}" for name in KERNEL] + [f"proxy.box.{name}" for name in PROXY]

@@ -24,8 +24,7 @@ from typing import TYPE_CHECKING
 from meshsim.engines.breaker import OPEN, PENDING, Breaker
 from meshsim.engines.frame import DEADLINE, NEXT_TRY, TRY_TIMEOUT, Frame, Timed, order
 from meshsim.plan.draws import child_key, draw, purpose
-from meshsim.plan.plan import Status
-from meshsim.plan.routes import Chooser
+from meshsim.plan.plan import Place, Status
 
 if TYPE_CHECKING:
     from meshsim.engines.reference import Simulation
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
 BACKOFF = purpose("back-off before a retry")
 ATTEMPT = purpose("another attempt")
 OK, TIMEOUT, CIRCUIT_OPEN = int(Status.OK), int(Status.TIMEOUT), int(Status.CIRCUIT_OPEN)
-CONNECTION, START = int(Chooser.CONNECTION), int(Chooser.START)
+DESTINATION = int(Place.DESTINATION)
 
 
 class Tries:
@@ -120,6 +119,7 @@ class Attempts:
             self.counts["wasted_answers"] += 1
             return
         assert attempt.tries is not None
+        self.sim.recorder.reached(attempt.tries.frame, attempt.pods[DESTINATION])
         self.leave(attempt, attempt.status)
         self.settle(attempt.tries, attempt.status)
 

@@ -97,6 +97,7 @@ class Connections:
                 self.pod[connection] = frame.pods[DESTINATION]
         if by_connection:
             frame.pods = (frame.pods[SOURCE], self.pod[connection], frame.pods[VIA])
+            self.sim.recorder.reached(frame, self.pod[connection])
 
     def disconnect(self, frame: Frame) -> None:
         """Give it back; the first in line gets it at this instant."""

@@ -4,7 +4,7 @@
 working on is lost, which its caller learns when that piece of work would have been done; until the restart is over
 every new request to it fails with REFUSED, at the cost of the way there. A turn on a core that is under way runs to
 its end. With the restart all its workers are free.
-**Slow**: work at a pod takes longer, whoever does it there. **Errors**: a share of requests fails with ERROR when the
+**Slow**: work at a pod that begins in this time takes longer, whoever does it there. **Errors**: a share of requests fails with ERROR when the
 body would begin.
 Changes take effect before anything else of their instant.
 """
@@ -73,6 +73,14 @@ class Faults:
             sim.recorder.segment(frame, sim.now)
             sim.fail(frame, RESET)
             sim.ready.append(frame)
+
+    def slow_down(self, frame: Frame, pod: int) -> None:
+        """Work gets a core for the first time: as slow as the pod is now."""
+        frame.begun = True
+        slowness = self.slowness[pod]
+        if slowness != NORMAL:
+            frame.parts = [(number, ns * slowness // NORMAL) for number, ns in frame.parts]
+            frame.asked = frame.left = sum(ns for _, ns in frame.parts)
 
     def answers_with_error(self, frame: Frame, pod: int) -> bool:
         """Whether a faulty pod fails this request."""

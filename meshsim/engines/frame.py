@@ -52,7 +52,7 @@ class Frame:
     detached work."""
 
     __slots__ = (
-        "after", "asked", "back", "call", "child_failed", "children", "connection", "detached", "entered", "held_since",
+        "after", "asked", "back", "begun", "call", "child_failed", "children", "connection", "detached", "entered", "held_since",
         "host", "joining", "key", "left", "number", "optional", "order", "over", "parent", "parts", "pc", "pods",
         "quota", "request", "since", "span", "started", "status", "tries", "woken",
     )  # fmt: skip
@@ -73,6 +73,7 @@ class Frame:
         self.parts: list[tuple[int, int]] = []  # (instruction, ns) of a visit to a core
         self.asked = 0  # ns of all parts
         self.left = 0  # of them still to be done
+        self.begun = False  # it has had a core for them
         self.after = 0  # the instruction behind the last part
         self.quota = -1  # row of the container that the work is charged to
         self.since = 0  # when the current instruction began

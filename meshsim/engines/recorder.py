@@ -83,6 +83,11 @@ class Recorder:
             frame.span = Span(frame.number, parent, frame.call, source, destination, now, detached=frame.detached)
             record.spans.append(frame.span)
 
+    def reached(self, frame: Any, pod: int) -> None:
+        """The pod that a call goes to was chosen after it began."""
+        if frame.span is not None:
+            frame.span.destination = pod
+
     def started_late(self, frame: Any, now: int) -> None:
         """An attempt that waited for a connection has it: until now its caller waited, not it."""
         if frame.span is not None:

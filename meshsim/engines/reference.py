@@ -26,7 +26,7 @@ from meshsim.engines.arrivals import Load
 from meshsim.engines.attempts import Attempts
 from meshsim.engines.balancer import Balancing
 from meshsim.engines.connections import Connections
-from meshsim.engines.faults import NORMAL, Faults
+from meshsim.engines.faults import Faults
 from meshsim.engines.frame import Frame, Request, Timed
 from meshsim.engines.limiter import Limiter
 from meshsim.engines.quota import Quota
@@ -237,7 +237,7 @@ class Simulation:
                 self.enter_body(frame)
             elif op == RETURN:
                 frame.pc = frame.back
-                if self.faults is not None and self.threads(frame).crashed_at > frame.entered:
+                if self.faults is not None and not frame.status and self.threads(frame).crashed_at > frame.entered:
                     self.failed(frame, RESET)
             elif op == END:
                 self.end(frame)
@@ -365,12 +365,10 @@ class Simulation:
                 total += ns
             number += 1
         pod = frame.pods[program[frame.pc][1]]
-        if self.faults is not None and self.faults.slowness[pod] != NORMAL:
-            parts = [(number_, ns * self.faults.slowness[pod] >> 10) for number_, ns in parts]
-            total = sum(ns for _, ns in parts)
         if self.quota is not None:
             frame.quota = self.quota.pod_quota[pod][program[parts[0][0]][4]]
         frame.parts, frame.asked, frame.left, frame.after = parts, total, total, number
+        frame.begun = False
 
     def ask_for_core(self, frame: Frame, station: Station) -> None:
         """Take a core, or stand in line for one."""
@@ -384,6 +382,8 @@ class Simulation:
 
     def begin_turn(self, frame: Frame, station: Station) -> bool:
         """A turn on a core; False if the frame's container has used up its CPU limit and must wait."""
+        if self.faults is not None and not frame.begun:
+            self.faults.slow_down(frame, frame.pods[self.program[frame.pc][1]])
         turn = min(frame.left, station.slice_ns) if station.slice_ns else frame.left
         if frame.quota >= 0 and self.quota is not None:
             turn = self.quota.take(frame.quota, turn, self.now)

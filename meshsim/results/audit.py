@@ -76,9 +76,8 @@ def _histograms(result: RunResult) -> Check:
     sum_ns, by_entry_ns = sum(latency.sum_ns), sum(sum(entry.sum_ns) for entry in entries)
     return Check(
         latency.total == result.measured - result.measured_failed == by_entry and sum_ns == by_entry_ns,
-        f"Histograms: {result.measured} requests measured, {result.measured_failed} of them failed, "
-        f"{latency.total} counted with {sum_ns} ns in all; "
-        f"by entry {by_entry} with {by_entry_ns} ns.",
+        f"Histograms: {result.measured} requests measured, {latency.total} counted with {sum_ns} ns in all; "
+        f"by entry {by_entry} with {by_entry_ns} ns, {result.measured_failed} failed.",
     )
 
 

@@ -21,8 +21,9 @@ from meshsim.scenario.base import MeshsimError
 from meshsim.scenario.catalog import load_costs, load_dataplane, load_machine
 from meshsim.scenario.dataplane import DataPlane
 from meshsim.scenario.machine import Machine
+from meshsim.scenario.rates import read_rates
 from meshsim.scenario.scale import scale
-from meshsim.scenario.scenario import Scenario
+from meshsim.scenario.scenario import Load, Scenario
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -94,6 +95,10 @@ def prepare(scenario: Scenario, base_dir: Path | None = None) -> Prepared:
     Raises MeshsimError for a name that is not known, or a file that is wrong.
     """
     application, notes = load_application(scenario.application, base_dir)
+    if scenario.load.rates_file is not None:
+        rates = read_rates(scenario.load.rates_file, base_dir)
+        load = checked(Load, **{**scenario.load.model_dump(), "rates_file": None, "rates": rates})
+        scenario = scenario.model_copy(update={"load": load})
     return Prepared(
         scenario,
         application,
