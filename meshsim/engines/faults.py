@@ -4,8 +4,8 @@
 working on is lost, which its caller learns when that piece of work would have been done; until the restart is over
 every new request to it fails with REFUSED, at the cost of the way there. A turn on a core that is under way runs to
 its end. With the restart all its workers are free.
-**Slow**: work at a pod that begins in this time takes longer, whoever does it there. **Errors**: a share of requests fails with ERROR when the
-body would begin.
+**Slow**: work at a pod that begins in this time takes longer, whoever does it there.
+**Errors**: a share of requests fails with ERROR when the body would begin.
 Changes take effect before anything else of their instant.
 """
 

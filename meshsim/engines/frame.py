@@ -52,8 +52,8 @@ class Frame:
     detached work."""
 
     __slots__ = (
-        "after", "asked", "back", "begun", "call", "child_failed", "children", "connection", "detached", "entered", "held_since",
-        "host", "joining", "key", "left", "number", "optional", "order", "over", "parent", "parts", "pc", "pods",
+        "after", "asked", "back", "begun", "call", "child_failed", "children", "connection", "detached", "entered",
+        "held_since", "host", "joining", "key", "left", "number", "optional", "order", "over", "parent", "parts", "pc", "pods",
         "quota", "request", "since", "span", "started", "status", "tries", "woken",
     )  # fmt: skip
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import pairwise
 from typing import Any
 
 from test_exact import constant, log, run, sidecar
@@ -100,7 +101,7 @@ def test_round_robin_goes_round_and_least_request_avoids_the_busy() -> None:
     app = application(service("a", [call("b")]), service("b", [constant(100)], replicas=3))
     result = run(plan(app, 100, **CONSTANT, balancing=[{"to": "b", "policy": "round-robin"}]))
     pods = [r.spans[1].destination for r in sorted(result.records, key=lambda r: r.request)]
-    assert all(b - 1 == a % 3 for a, b in zip(pods, pods[1:], strict=False))
+    assert all(b - 1 == a % 3 for a, b in pairwise(pods))
 
     # b-1 takes a hundred times as long: what is under way there keeps others away.
     slow = [{"kind": "slow-pod", "service": "b", "at_s": 0.0, "for_s": 1e6, "factor": 100.0}]
