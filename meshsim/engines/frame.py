@@ -53,8 +53,8 @@ class Frame:
 
     __slots__ = (
         "after", "asked", "back", "begun", "call", "child_failed", "children", "connection", "detached", "entered",
-        "held_since", "host", "joining", "key", "left", "number", "optional", "order", "over", "parent", "parts", "pc", "pods",
-        "quota", "request", "since", "span", "started", "status", "tries", "woken",
+        "held_since", "host", "joining", "key", "left", "number", "optional", "order", "over", "parent",
+        "parts", "pc", "pods", "quota", "request", "since", "span", "started", "status", "tries", "woken",
     )  # fmt: skip
 
     def __init__(self, request: Request, parent: Frame | None, pc: int, key: int) -> None:

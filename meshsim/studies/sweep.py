@@ -8,6 +8,7 @@ computes only what is missing, and a changed model, cost book or version of mesh
 from __future__ import annotations
 
 import itertools
+import json
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
+from pydantic_core import to_jsonable_python
 
 from meshsim import __version__
 from meshsim.formats.load import load_application
@@ -271,6 +273,7 @@ def column_types() -> dict[str, type]:
     """The columns of a part, the same for every point: what was asked, then what came out."""
     types: dict[str, type] = {"key": str, "meshsim": str}
     numbers: dict[str, type] = {"cluster_cpu_slice_us": float, "load_rps": float, "run_warmup_share": float}
+    numbers |= {"cluster_cpu_quota_period_ms": float, "load_burst": int}
     numbers |= {"run_requests": int, "run_seed": int, "run_sample": int, "services": int}
     for name in scenario_fields():
         column = COLUMN_NAMES.get(name, name.replace(".", "_"))
@@ -279,7 +282,14 @@ def column_types() -> dict[str, type]:
         types |= {f"latency_{name}{end}_us": float for end in ("", "_low", "_high")}
     types |= {f"cpu_{name}_cores": float for name in ("application", "proxy", "kernel", "total")}
     types |= {"memory_mib": float, "pods": int, "nodes": int, "usd_month": float}
-    types |= {"requests": int, "failed_requests": int, "events": int, "busiest": str, "utilisation_share": float}
+    types |= {
+        "requests": int,
+        "failed_requests": int,
+        "goodput_rps": float,
+        "events": int,
+        "busiest": str,
+        "utilisation_share": float,
+    }
     for name, unit in MODEL_ERRORS.items():
         types |= {f"model_error_{name}{end}_{unit}": float for end in ("_low", "_high")}
     return types | {"audit_ok": bool, "error": str}
@@ -302,6 +312,9 @@ def _identity(point: SweepPoint) -> dict[str, Any]:
             value = len(point.prepared.application.services)
         elif name == "cluster.nodes":
             value = str(value)  # a number, or auto
+        elif value is None or isinstance(value, BaseModel | list | dict):  # rules and shapes: as JSON, empty for none
+            plain = to_jsonable_python(value, by_alias=True, exclude_none=True)
+            value = json.dumps(plain, sort_keys=True) if plain else ""
         values[COLUMN_NAMES.get(name, name.replace(".", "_"))] = value
     return values
 
@@ -320,7 +333,7 @@ def _numbers(row: Row) -> dict[str, Any]:
     for name, unit in MODEL_ERRORS.items():
         values[f"model_error_{name}_low_{unit}"] = bands[name].low
         values[f"model_error_{name}_high_{unit}"] = bands[name].high
-    for name in ("memory_mib", "pods", "nodes", "usd_month", "requests", "events", "busiest"):
+    for name in ("memory_mib", "pods", "nodes", "usd_month", "requests", "goodput_rps", "events", "busiest"):
         values[name] = getattr(row, name)
     return values | {
         "failed_requests": row.failed,
