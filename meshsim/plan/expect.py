@@ -128,6 +128,9 @@ def _demand(
             held[i.at, i.slot] = number + 1
         elif i.op == Op.RELEASE:
             block = program[held.pop((i.at, i.slot)) : number]
+            if i.when == When.OTHER_NODE:  # a network interface
+                if_apart[i.at, i.slot] += sum(step.mean_ns for step in block if step.op == Op.WAIT)
+                continue
             always[i.at, i.slot] += times.of(block) if times else _working(block)
     return always, if_apart
 

@@ -16,6 +16,7 @@ from meshsim.plan.expect import expected_load
 from meshsim.plan.faults import fault_rows
 from meshsim.plan.hops import HopKind, hop
 from meshsim.plan.laws import law_table
+from meshsim.plan.network import with_bandwidth
 from meshsim.plan.plan import CPU_SLOT, FIRST_PROXY_SLOT, THREADS_SLOT, Ints, Op, Plan, Tag
 from meshsim.plan.program import Program
 from meshsim.plan.quota import container_quotas
@@ -110,6 +111,15 @@ def lower(application: Application, dataplane: DataPlane, machine: Machine, scen
     calls = call_rows(application)
     kinds = list(dict.fromkeys(row.kind for row in calls))
     hops = {kind: hop(dataplane, scenario.policy, kind, costs) for kind in kinds}
+    gbps = scenario.cluster.nic_gbps
+    if gbps is not None:
+        nic_slot = FIRST_PROXY_SLOT + len(dataplane.proxies)
+        hops = {
+            kind: with_bandwidth(
+                program, nic_slot, 8 / gbps, kind.request_bytes, kind.response_bytes, from_outside=kind.from_outside
+            )
+            for kind, program in hops.items()
+        }
     bodies = endpoint_bodies(application)
 
     assembler = Assembler()
@@ -246,7 +256,8 @@ class _Stations:
     """Numbers the stations and tells each pod which ones it meets."""
 
     def __init__(self, deployment: Deployment, machine: Machine, scenario: Scenario) -> None:
-        slots = FIRST_PROXY_SLOT + len(deployment.dataplane.proxies)
+        nic = scenario.cluster.nic_gbps is not None
+        slots = FIRST_PROXY_SLOT + len(deployment.dataplane.proxies) + nic
         nodes = deployment.nodes
         self.names = [f"CPU of node {node + 1}" for node in range(nodes)]
         self.servers = [machine.cores] * nodes
@@ -268,6 +279,9 @@ class _Stations:
             ]
             for node in range(nodes)
         ]
+        if nic:
+            for node in range(nodes):
+                on_node[node].append((slots - 1, self._pool(f"network interface of node {node + 1}", 1)))
         self.pod_node: list[int] = []
         self.pod_service: list[int] = []
         rows: list[list[int]] = []

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from meshsim.plan.hops import Stop
-from meshsim.plan.plan import Op, Place, Tag
+from meshsim.plan.plan import Op, Place, Tag, When
 from meshsim.plan.program import Instruction, Program
 
 LIBRARY, PROXY = 0, 1
@@ -65,7 +65,8 @@ def with_failures(program: Program) -> Program:
     body = _body(program)
     marked = list(program)
     for number, i in enumerate(program):
-        if i.op == Op.ACQUIRE or (i.op == Op.RELEASE and number < body):
+        # A network interface has no answer of its own: its turn has a condition, and cannot fail.
+        if i.when == When.ALWAYS and (i.op == Op.ACQUIRE or (i.op == Op.RELEASE and number < body)):
             here = number
             if number < body:
                 back = [n for n in range(body, len(program)) if _is(program[n], Op.ACQUIRE, i.at, i.slot)]

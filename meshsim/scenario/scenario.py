@@ -29,6 +29,10 @@ class Cluster(Strict):
         float,
         Field(ge=0, description="Longest time that a thread keeps a core while others wait; 0: until it is done"),
     ] = 3000.0
+    nic_gbps: Annotated[
+        float | None,
+        Field(gt=0, le=10_000, description="Bandwidth of a node's network interface, Gbit/s; no limit if left out"),
+    ] = None
     cpu_quota_period_ms: Annotated[
         float,
         Field(gt=0, le=1000, description="A container with a CPU limit may use limit x period in each such period"),

@@ -273,7 +273,7 @@ def column_types() -> dict[str, type]:
     """The columns of a part, the same for every point: what was asked, then what came out."""
     types: dict[str, type] = {"key": str, "meshsim": str}
     numbers: dict[str, type] = {"cluster_cpu_slice_us": float, "load_rps": float, "run_warmup_share": float}
-    numbers |= {"cluster_cpu_quota_period_ms": float, "load_burst": int}
+    numbers |= {"cluster_cpu_quota_period_ms": float, "cluster_nic_gbps": float, "load_burst": int}
     numbers |= {"run_requests": int, "run_seed": int, "run_sample": int, "services": int}
     for name in scenario_fields():
         column = COLUMN_NAMES.get(name, name.replace(".", "_"))
@@ -312,7 +312,9 @@ def _identity(point: SweepPoint) -> dict[str, Any]:
             value = len(point.prepared.application.services)
         elif name == "cluster.nodes":
             value = str(value)  # a number, or auto
-        elif value is None or isinstance(value, BaseModel | list | dict):  # rules and shapes: as JSON, empty for none
+        elif name != "cluster.nic_gbps" and (
+            value is None or isinstance(value, BaseModel | list | dict)
+        ):  # rules and shapes: as JSON, empty for none
             plain = to_jsonable_python(value, by_alias=True, exclude_none=True)
             value = json.dumps(plain, sort_keys=True) if plain else ""
         values[COLUMN_NAMES.get(name, name.replace(".", "_"))] = value
