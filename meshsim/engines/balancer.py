@@ -71,12 +71,13 @@ class Balancing:
             self.call_route[frame.call]
         ]
         first, count = self.service_pods[service]
+        ready = self.sim.service_pods[service][1]  # an autoscaled service may have fewer than it could
         ordinal = self.ordinal(holder, holder_first, frame)
         hosts = host_first + ordinal * count
-        able = self.able(hosts, count)
+        able = self.able(hosts, ready)
         h = draw(frame.key, REPLICA)
         if balancer == ROUND_ROBIN:
-            replica = self.round_robin(state_first + ordinal, able, count)
+            replica = self.round_robin(state_first + ordinal, able, ready)
         elif balancer == LEAST_REQUEST:
             start = (h >> 32) * len(able) >> 32
             replica = min(able[start:] + able[:start], key=lambda pod: self.active[hosts + pod])

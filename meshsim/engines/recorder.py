@@ -159,7 +159,9 @@ class Recorder:
 
     # The end ----------------------------------------------------------------------------------------------------
 
-    def result(self, now: int, stations: Sequence[Station], counts: dict[str, int]) -> RunResult:
+    def result(
+        self, now: int, stations: Sequence[Station], counts: dict[str, int], scaling: list[tuple[int, int, int]]
+    ) -> RunResult:
         """Close the integrals at ``now`` and hand everything over."""
         for station in stations:
             station.up_to(now)
@@ -194,6 +196,7 @@ class Recorder:
             failures={status.name: self.failures[status] for status in Status if status},
             counts=counts,
             timeline=self.timeline,
+            scaling=scaling,
             events=self.events,
             end_ns=now,
             records=complete,

@@ -12,7 +12,8 @@ A frame runs until it must wait; whoever gets a core or a token from it is serve
 
 A frame that fails goes on at the instruction where its failed answer begins (``target``), with its ``status`` set; the
 answer takes its way back like any other. The mechanisms of contention and failure have a file each: ``attempts``,
-``breaker``, ``balancer``, ``connections``, ``limiter``, ``quota``, ``faults``; the load is in ``arrivals``.
+``breaker``, ``balancer``, ``connections``, ``limiter``, ``quota``, ``faults``, ``autoscaler``; the load is in
+``arrivals``.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import simpy
 
 from meshsim.engines.arrivals import Load
 from meshsim.engines.attempts import Attempts
+from meshsim.engines.autoscaler import Autoscaling
 from meshsim.engines.balancer import Balancing
 from meshsim.engines.connections import Connections
 from meshsim.engines.faults import Faults
@@ -121,6 +123,7 @@ class Simulation:
         self.limiter = Limiter(plan.routes, len(plan.pod_node))
         self.quota = Quota(self) if len(plan.quotas) else None
         self.faults = Faults(self) if len(plan.faults) else None
+        self.autoscaling = Autoscaling(self) if len(plan.autoscalers) else None
         self.load = Load(self)
 
     def run(self) -> RunResult:
@@ -133,7 +136,8 @@ class Simulation:
         counts = {**self.attempts.counts, "ejections": sum(self.balancer.ejections)}
         counts["connections"] = self.connections.opened
         counts["cpu_throttles"] = self.quota.throttles if self.quota is not None else 0
-        return recorder.result(self.now, self.stations, counts)
+        scaling = self.autoscaling.history if self.autoscaling is not None else []
+        return recorder.result(self.now, self.stations, counts, scaling)
 
     def arrive(self, request: Request) -> None:
         """A request comes in."""

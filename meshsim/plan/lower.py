@@ -9,6 +9,7 @@ import numpy as np
 
 from meshsim.costs.book import Costs
 from meshsim.plan.arrivals import SCHEDULE, arrivals_of, mean_rps
+from meshsim.plan.autoscaling import at_most, autoscaler_rows
 from meshsim.plan.bill import bill_of
 from meshsim.plan.bodies import body
 from meshsim.plan.deploy import Deployment, deploy
@@ -107,6 +108,8 @@ class Assembler:
 
 def lower(application: Application, dataplane: DataPlane, machine: Machine, scenario: Scenario, costs: Costs) -> Plan:
     """Everything an engine needs to know, as integers. Raises MissingCost, PlacementError or OverloadedError."""
+    autoscalers = autoscaler_rows(application, dataplane, scenario)
+    application = at_most(application, scenario)
     deployment = deploy(application, dataplane, machine, scenario)
     calls = call_rows(application)
     kinds = list(dict.fromkeys(row.kind for row in calls))
@@ -187,6 +190,7 @@ def lower(application: Application, dataplane: DataPlane, machine: Machine, scen
         routes=routes,
         quotas=quotas.rows(stations.pod_station),
         faults=fault_rows(scenario, deployment, first_pod, stations.pod_station, stations.slot_workers),
+        autoscalers=autoscalers,
         slot_workers=stations.slot_workers,
         rps=rps,
         station_load=load,

@@ -220,6 +220,8 @@ class Plan:
     quotas: Quotas
     faults: Ints
     """(f, 5) in order of time: start ns, end ns, ``FaultKind``, station or pod, value; see ``plan/faults.py``."""
+    autoscalers: Ints
+    """(a, columns) see ``plan/autoscaling.py``; a service that is scaled has its most pods in ``service_pods``."""
     slot_workers: Ints
     """(slots,) stations of one proxy: 1, or its workers if connections are pinned to them."""
 

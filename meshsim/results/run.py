@@ -88,4 +88,6 @@ class RunResult:
     """Where failures began, by ``Status``, over the whole run: a failure that is retried or borne is in here too."""
     counts: dict[str, int] = field(default_factory=dict)
     """What resilience did, over the whole run: attempts, retries, hedges, timeouts, ejections, …"""
+    scaling: list[tuple[int, int, int]] = field(default_factory=list)
+    """(time ns, service, pods that get requests) of autoscaled services, whenever that changed."""
     timeline: Timeline = field(default_factory=Timeline)

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from meshsim.scenario.autoscaling import Autoscaler
 from meshsim.scenario.balancing import Balancing, Connections
 from meshsim.scenario.base import Strict
 from meshsim.scenario.faults import Fault
@@ -78,6 +79,7 @@ class Scenario(Strict):
         list[Connections],
         Field(description="Connections and their pinning to workers; left out: any idle worker serves any request"),
     ] = []
+    autoscaling: Annotated[list[Autoscaler], Field(description="Services whose number of pods follows their load")] = []
     faults: Annotated[list[Fault], Field(description="What breaks, and when")] = []
     run: Run = Run()
     costs: Annotated[

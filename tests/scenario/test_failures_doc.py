@@ -30,6 +30,12 @@ def test_the_example_runs_and_its_audit_holds(tmp_path: Path) -> None:
     assert (lines.good_rps + lines.failed_rps).sum() > 0
 
 
+def test_the_autoscaler_of_the_page_goes_into_the_example(tmp_path: Path) -> None:
+    block = PAGE.read_text().split("```yaml\n")[2].split("```")[0]
+    (tmp_path / "s.yaml").write_text(example() + block)
+    assert load_scenario(tmp_path / "s.yaml").autoscaling[0].max == 10
+
+
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
