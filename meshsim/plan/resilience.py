@@ -49,8 +49,13 @@ def _body(program: Program) -> int:
 
 
 def _upstream(program: Program, proxy: Stop) -> tuple[int, int]:
-    """First instruction behind the proxy's pass on the request, and the first of its pass on the answer."""
+    """First instruction behind the proxy's pass on the request, and the first of its pass on the answer.
+
+    A proxy without workers of its own (a library that acts as one) repeats the whole hop.
+    """
     body = _body(program)
+    if not any(_is(i, Op.ACQUIRE, proxy.place, proxy.slot) for i in program):
+        return 0, len(program) - 1
     start = max(n for n in range(body) if _is(program[n], Op.RELEASE, proxy.place, proxy.slot)) + 1
     stop = min(n for n in range(body, len(program)) if _is(program[n], Op.ACQUIRE, proxy.place, proxy.slot))
     return start, stop
