@@ -312,9 +312,9 @@ def _identity(point: SweepPoint) -> dict[str, Any]:
             value = len(point.prepared.application.services)
         elif name == "cluster.nodes":
             value = str(value)  # a number, or auto
-        elif name != "cluster.nic_gbps" and (
-            value is None or isinstance(value, BaseModel | list | dict)
-        ):  # rules and shapes: as JSON, empty for none
+        elif name == "cluster.nic_gbps":
+            pass  # a number, or none
+        elif value is None or isinstance(value, BaseModel | list | dict):  # rules and shapes: as JSON, empty for none
             plain = to_jsonable_python(value, by_alias=True, exclude_none=True)
             value = json.dumps(plain, sort_keys=True) if plain else ""
         values[COLUMN_NAMES.get(name, name.replace(".", "_"))] = value
