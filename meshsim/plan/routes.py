@@ -246,7 +246,8 @@ class _Writer:
             chooser = Chooser.LIBRARY
         else:
             chooser = Chooser.START
-        if library is not None and library.outlier_ejection is not None and chooser != Chooser.LIBRARY:
+        ejects = chooser == Chooser.LIBRARY
+        if library is not None and library.at == "application" and library.outlier_ejection and not ejects:
             who = "the proxy" if stop is not None else "the kernel"
             raise MeshsimError(
                 f"resilience: the rule for calls from {library.from_} to {library.to} ejects pods in the application, "
@@ -257,7 +258,7 @@ class _Writer:
             (
                 self.route(balancing or Balancing(), call, stop) if asked else NEVER,
                 chooser,
-                NEVER if library is None else self.policy(library, call, None),
+                NEVER if library is None else self.policy(library, call, None, ejects),
                 NEVER if proxy is None else self.policy(proxy, call, stop),
                 NEVER if connections is None else self.pool(connections, call),
             )
@@ -292,14 +293,17 @@ class _Writer:
             self.hosts += count * pods
         return known[key]
 
-    def policy(self, rule: Rule, call: CallLike, stop: Stop | None) -> int:
+    def policy(self, rule: Rule, call: CallLike, stop: Stop | None, ejects: bool = True) -> int:
+        """Row of a policy; it ejects nothing where somebody else chooses the pod."""
         holder, first, count = self.holders(call, stop)
         number = next(n for n, r in enumerate(self.scenario.resilience) if r is rule)
-        key = (call.caller, call.callee, holder, number)
+        key = (call.caller, call.callee, holder, number, ejects)
         known = self.rows["policy"]
         if key not in known:
             known[key] = len(self.policy_rows)
             limits = policy_row(rule)
+            if not ejects:
+                limits[POLICY.index("eject_after") - 3] = NEVER
             if call.kind.protocol in ("http2", "grpc"):  # one connection carries many requests
                 limits[POLICY.index("max_connections") - 3] = NEVER
             self.policy_rows.append([holder, first, self.policy_states, *limits])

@@ -102,7 +102,8 @@ class Rule(Strict):
         Literal["auto", "application", "proxy"],
         Field(
             description="application: a library in the calling service; proxy: the L7 proxy on the calling side, or "
-            "the waypoint; auto: that proxy where there is one, else the library"
+            "the waypoint; auto: that proxy where there is one, else the library (which ejects no pods where a "
+            "connection chooses the pod)"
         ),
     ] = "auto"
     timeout_ms: Annotated[

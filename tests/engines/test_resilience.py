@@ -272,7 +272,7 @@ def test_a_policy_that_never_acts_changes_nothing() -> None:
         ({"faults": [{"kind": "pod-crash", "service": "b", "replica": 2, "at_s": 0, "for_s": 1}]}, "replica 2 of b"),
         ({"faults": [{"kind": "proxy-crash", "proxy": "box", "service": "b", "at_s": 0, "for_s": 1}]}, "bare has none"),
         (
-            {"connections": [{"to": "b"}], "resilience": [{"to": "b", "outlier_ejection": {}}]},
+            {"connections": [{"to": "b"}], "resilience": [{"to": "b", "at": "application", "outlier_ejection": {}}]},
             "the kernel chooses the pod",
         ),
     ],
