@@ -280,3 +280,27 @@ def test_a_policy_that_never_acts_changes_nothing() -> None:
 def test_rules_that_cannot_act_are_refused(more: dict[str, Any], said: str) -> None:
     with pytest.raises(MeshsimError, match=said):
         plan(two([]), 100, **more)
+
+
+def test_a_waypoint_retries_what_passed_it_and_keeps_books_for_all_its_callers() -> None:
+    plane = sidecar(name="wp", placed="waypoint", ends=[], replicas=1)
+    book = costs(proxy__box__http1__request={"cpu_ns": 10_000}, proxy__box__http1__response={"cpu_ns": 5_000})
+    retries = {"max": 1, "per_try_timeout_ms": 0.1, "backoff": {"base_ms": 0.02, "jitter": "none"}}
+    limits = {"retries": retries, "circuit_breaker": {"max_requests": 2}}
+    app = application(
+        service("a", [{"parallel": [call("b", optional=True) for _ in range(2)]}], replicas=2),
+        service("b", [wait(1000)]),
+    )
+    # Two requests at once, at one calling pod or at two: the waypoint has two attempts at most under way, whoever calls.
+    result = run(
+        plan(
+            app, 100, **CONSTANT, load={"burst": 2}, dataplane=plane, book=book, resilience=[rule(at="proxy", **limits)]
+        )
+    )
+    assert len(set(result.plan.routes.policies.columns["holder"].tolist())) == 1
+    assert result.plan.routes.policy_states == 1
+    # Of four calls two are let through at first; those time out and are tried again 20 us later, when nobody is there.
+    calls = sorted(s[1:4] for number in (0, 1) for s in spans(result, number) if s[0] in (1, 2))
+    assert [c[2] for c in calls].count(4) == 2
+    assert [c[2] for c in calls].count(2) == 2
+    ok(result)
