@@ -48,7 +48,7 @@ def cost(operation: str, **fields: Any) -> Cost:
     )
 
 
-def costs(**known: dict[str, float]) -> Costs:
+def costs(**known: dict[str, Any]) -> Costs:
     """Every operation for free, but for those given: ``kernel__tcp__send={"cpu_ns": 5}``."""
     given = {name.replace("__", ".").replace("_", "-"): fields for name, fields in known.items()}
     names = [f"kernel.{name}" for name in KERNEL] + [f"proxy.box.{name}" for name in PROXY]
@@ -109,12 +109,14 @@ def plan(
     slice_us: float = 0.0,
     policy: str = "L7",
     arrivals: str = "poisson",
+    load: dict[str, Any] | None = None,
+    **more: Any,
 ) -> Plan:
-    """Lower a world."""
+    """Lower a world; ``load`` and ``more`` are further fields of the load and of the scenario."""
     scenario = Scenario.model_validate(
         {
-            "application": "world", "policy": policy, "load": {"rps": rps, "arrivals": arrivals},
-            "cluster": {"machine": "box", "nodes": nodes, "cpu_slice_us": slice_us},
+            "application": "world", "policy": policy, "load": {"rps": rps, "arrivals": arrivals, **(load or {})},
+            "cluster": {"machine": "box", "nodes": nodes, "cpu_slice_us": slice_us}, **more,
         }
     )  # fmt: skip
     return lower(app, dataplane, machine(cores), scenario, book or costs())

@@ -9,9 +9,10 @@ import numpy as np
 
 from meshsim.engines.station import Station
 from meshsim.plan.draws import SAMPLE, child_key, draw
-from meshsim.plan.plan import Ints, Plan
+from meshsim.plan.plan import Ints, Plan, Status
 from meshsim.results.histogram import BatchedHistogram
 from meshsim.results.run import RequestRecord, RunResult, Span, StationSums
+from meshsim.results.timeline import Timeline
 from meshsim.scenario.scenario import Run
 
 BATCHES = 20
@@ -44,11 +45,15 @@ class Recorder:
         self.entry_latency = [BatchedHistogram(BATCHES) for _ in range(plan.entry_calls)]
         self.call_latency = [BatchedHistogram(1, CALL_SUB_BITS) for _ in plan.call_names]
         self.sent = self.answered_all = self.answered_measured = self.events = 0
+        self.failed_all = self.failed_measured = 0
+        self.failures = [0] * len(Status)
+        self.timeline = Timeline()
         self.finished = self.cancelled = False
         self.records: dict[int, RequestRecord] = {}
 
         self.tags = len(plan.tags)
-        self.cpu = [0] * ((len(plan.service_names) + plan.waypoints) * self.tags)
+        self.rows = len(plan.service_names) + plan.waypoints
+        self.cpu = [0] * (self.rows * self.tags)
         self.cpu_at_start, self.cpu_at_end = self.cpu, self.cpu
         self.window_start = self.window_end = -1
         self.instruction_tag: list[int] = plan.tag.tolist()
@@ -78,6 +83,16 @@ class Recorder:
             frame.span = Span(frame.number, parent, frame.call, source, destination, now, detached=frame.detached)
             record.spans.append(frame.span)
 
+    def reached(self, frame: Any, pod: int) -> None:
+        """The pod that a call goes to was chosen after it began."""
+        if frame.span is not None:
+            frame.span.destination = pod
+
+    def started_late(self, frame: Any, now: int) -> None:
+        """An attempt that waited for a connection has it: until now its caller waited, not it."""
+        if frame.span is not None:
+            frame.span.start_ns = now
+
     def segment(self, frame: Any, now: int) -> None:
         """The instruction that a frame waited for is done, after some time off the CPU."""
         if frame.span is not None and now > frame.since:
@@ -98,25 +113,45 @@ class Recorder:
                 frame.span.segments.append((number, start, end, ns))
                 start = end
 
+    def failed(self, status: int) -> None:
+        """A failure began."""
+        self.failures[status] += 1
+
+    def given_up(self, frame: Any, now: int, over: bool) -> None:
+        """Nobody waits for an attempt any more; ``over``: nor does it go on."""
+        if frame.span is not None:
+            frame.span.detached = True
+            if over:
+                frame.span.end_ns = now
+
     def ended(self, frame: Any, now: int) -> None:
         """A frame is over."""
         if frame.span is not None:
             frame.span.end_ns = now
-        if frame.call >= 0 and self.first <= frame.request.number <= self.last:
+            frame.span.status = frame.status
+        if frame.call >= 0 and frame.tries is None and self.first <= frame.request.number <= self.last:
             self.call_latency[frame.call].add(0, now - frame.started)
 
     def answered(self, frame: Any, now: int) -> None:
-        """The client has its answer."""
-        self.answered_all += 1
+        """The client has its answer, good or bad. Latency counts good ones only."""
+        good = frame.status == 0
+        self.timeline.add(now, now - frame.started, good)
+        if good:
+            self.answered_all += 1
+        else:
+            self.failed_all += 1
         number = frame.request.number
         if self.first <= number <= self.last:
-            batch = (number - self.first) * BATCHES // self.measured
-            self.latency.add(batch, now - frame.started)
-            self.entry_latency[frame.call].add(batch, now - frame.started)
             self.answered_measured += 1
+            if good:
+                batch = (number - self.first) * BATCHES // self.measured
+                self.latency.add(batch, now - frame.started)
+                self.entry_latency[frame.call].add(batch, now - frame.started)
+            else:
+                self.failed_measured += 1
             self.finished = self.answered_measured == self.measured
         # Asked during the warm-up too, which can be longer than what is measured.
-        if self.answered_all % PROGRESS_EVERY == 0 or self.finished:
+        if (self.answered_all + self.failed_all) % PROGRESS_EVERY == 0 or self.finished:
             if self.on_progress is not None:
                 self.on_progress(self.answered_measured, self.measured)
             if self.should_stop is not None and not self.finished and self.should_stop():
@@ -124,7 +159,9 @@ class Recorder:
 
     # The end ----------------------------------------------------------------------------------------------------
 
-    def result(self, now: int, stations: Sequence[Station]) -> RunResult:
+    def result(
+        self, now: int, stations: Sequence[Station], counts: dict[str, int], scaling: list[tuple[int, int, int]]
+    ) -> RunResult:
         """Close the integrals at ``now`` and hand everything over."""
         for station in stations:
             station.up_to(now)
@@ -141,7 +178,7 @@ class Recorder:
             entry_latency=self.entry_latency,
             call_latency=self.call_latency,
             window_ns=self.window_end - self.window_start,
-            cpu_ns=(_ints(self.cpu_at_end) - _ints(self.cpu_at_start)).reshape(-1, self.tags),
+            cpu_ns=(_ints(self.cpu_at_end) - _ints(self.cpu_at_start)).reshape(self.rows, self.tags),
             stations=StationSums(
                 arrivals=_ints([station.arrivals for station in stations]),
                 completions=_ints([station.completions for station in stations]),
@@ -152,9 +189,14 @@ class Recorder:
             ),
             sent=self.sent,
             answered=self.answered_all,
-            failed=0,
-            in_flight=self.sent - self.answered_all,
+            failed=self.failed_all,
+            in_flight=self.sent - self.answered_all - self.failed_all,
             measured=self.answered_measured,
+            measured_failed=self.failed_measured,
+            failures={status.name: self.failures[status] for status in Status if status},
+            counts=counts,
+            timeline=self.timeline,
+            scaling=scaling,
             events=self.events,
             end_ns=now,
             records=complete,

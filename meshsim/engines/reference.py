@@ -4,90 +4,68 @@ Time is an integer count of nanoseconds. At one instant, things happen in one to
 
 1. what was set in motion at this instant goes on in the order in which it was set in motion: a frame that was
    given a token, a frame that was started, a parent whose last child ended (``ready``, first in first out);
-2. then timed events, by (time, kind, request, frame): the arrival of a request before work or waiting that ends.
-   A frame has at most one timed event, so no two events are equal.
+2. then timed events, by (time, kind, request, frame), the kinds in the order of ``meshsim.engines.frame``: what
+   happens by the clock (faults, CPU periods), arrivals, work or waiting that ends, timeouts, the next attempt.
+   A frame has at most one timed event of a kind that still counts, so the order is total.
 
 A frame runs until it must wait; whoever gets a core or a token from it is served before it goes on itself.
+
+A frame that fails goes on at the instruction where its failed answer begins (``target``), with its ``status`` set; the
+answer takes its way back like any other. The mechanisms of contention and failure have a file each: ``attempts``,
+``breaker``, ``balancer``, ``connections``, ``limiter``, ``quota``, ``faults``, ``autoscaler``; the load is in
+``arrivals``.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Any
 
 import simpy
 
+from meshsim.engines.arrivals import Load
+from meshsim.engines.attempts import Attempts
+from meshsim.engines.autoscaler import Autoscaling
+from meshsim.engines.balancer import Balancing
+from meshsim.engines.connections import Connections
+from meshsim.engines.faults import Faults
+from meshsim.engines.frame import Frame, Request, Timed
+from meshsim.engines.limiter import Limiter
+from meshsim.engines.quota import Quota
 from meshsim.engines.recorder import Recorder
 from meshsim.engines.station import Station
-from meshsim.plan.draws import ARRIVAL_GAP, ENTRY, REPLICA, WAYPOINT, child_key, draw
+from meshsim.plan.draws import ENTRY, REPLICA, WAYPOINT, child_key, draw
 from meshsim.plan.laws import draw_ns
-from meshsim.plan.plan import CPU_SLOT, OUTSIDE, Op, Place, Plan, When
+from meshsim.plan.plan import CPU_SLOT, OUTSIDE, THREADS_SLOT, Op, Place, Plan, Status, When
+from meshsim.plan.routes import Chooser
 from meshsim.results.run import RunResult
 from meshsim.scenario.scenario import Run
 
 # Plain integers: the loop below compares them a million times a second.
-WORK, WAIT, ACQUIRE, RELEASE, START, SPAWN, JOIN, DETACH, BODY, RETURN, END, MORE = (int(op) for op in Op)
+(
+    WORK,
+    WAIT,
+    ACQUIRE,
+    RELEASE,
+    START,
+    SPAWN,
+    JOIN,
+    DETACH,
+    BODY,
+    RETURN,
+    END,
+    MORE,
+    ATTEMPT,
+    CONNECT,
+    DISCONNECT,
+    LIMIT,
+) = (int(op) for op in Op)
 ALWAYS, SAME_NODE, OTHER_NODE, WOKEN = (int(when) for when in When)
 DESTINATION = int(Place.DESTINATION)
 
-ARRIVAL, FRAME = 0, 1
-"""Kinds of timed events, in the order in which they happen at one instant."""
-
-
-class Timed(simpy.Event):
-    """An event at a known time, with its place in the total order and whom it is about."""
-
-    def __init__(
-        self, env: simpy.Environment, delay: int, order: int, callback: Callable[[Any], None], about: Any
-    ) -> None:
-        self.env = env
-        self.callbacks = [callback]
-        self.about = about
-        self._ok = True
-        self._value = None
-        env.schedule(self, priority=order, delay=delay)  # type: ignore[arg-type]  # any integer orders
-
-
-class Frame:
-    """One running program: a call from its caller's send to its caller's receive, a branch, or detached work."""
-
-    __slots__ = (
-        "after", "asked", "back", "call", "children", "detached", "held_since", "joining", "key", "left", "number",
-        "order", "parent", "parts", "pc", "pods", "request", "since", "span", "started", "woken",
-    )  # fmt: skip
-
-    def __init__(self, request: Request, parent: Frame | None, pc: int, key: int) -> None:
-        self.request = request
-        self.parent = parent
-        self.pc = pc
-        self.key = key
-        self.number = request.frames
-        request.frames += 1
-        self.order = FRAME << 62 | request.number << 20 | self.number
-        self.call = -1
-        self.back = -1  # where BODY returns to
-        self.pods = (OUTSIDE, OUTSIDE, OUTSIDE)  # by Place: source, destination, waypoint
-        self.children = 0
-        self.joining = self.detached = self.woken = False
-        self.parts: list[tuple[int, int]] = []  # (instruction, ns) of a visit to a core
-        self.asked = 0  # ns of all parts
-        self.left = 0  # of them still to be done
-        self.after = 0  # the instruction behind the last part
-        self.since = 0  # when the current instruction began
-        self.held_since = 0  # when it asked for the token that it holds
-        self.started = 0
-        self.span: Any = None
-
-
-class Request:
-    """An end-to-end request: its number, and how many frames it has started."""
-
-    __slots__ = ("frames", "number")
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-        self.frames = 0
+OVERFLOW, ERROR, REFUSED, RESET = (int(s) for s in (Status.OVERFLOW, Status.ERROR, Status.REFUSED, Status.RESET))
+RATE_LIMITED = int(Status.RATE_LIMITED)
+AT_START = int(Chooser.START)
 
 
 def run(
@@ -103,10 +81,12 @@ def run(
     the run early with what is done (``RunResult.cancelled``). Requests keep arriving until the last measured one is
     answered, so that it meets the same traffic as the first.
     """
-    return _Simulation(plan, settings, on_progress, should_stop).run()
+    return Simulation(plan, settings, on_progress, should_stop).run()
 
 
-class _Simulation:
+class Simulation:
+    """One run under way."""
+
     def __init__(
         self,
         plan: Plan,
@@ -121,8 +101,8 @@ class _Simulation:
         self.ready: deque[Frame] = deque()
         self.recorder = Recorder(plan, settings, on_progress, should_stop)
         # Plain lists: indexing a numpy array costs more than the rest of an instruction.
-        servers, slices = plan.station_servers.tolist(), plan.station_slice_ns.tolist()
-        self.stations = [Station(*each) for each in zip(servers, slices, strict=True)]
+        kinds = (plan.station_servers.tolist(), plan.station_slice_ns.tolist(), plan.station_line.tolist())
+        self.stations = [Station(*each) for each in zip(*kinds, strict=True)]
         columns = (plan.op, plan.at, plan.other, plan.when, plan.slot, plan.target, plan.mean_ns, plan.law)
         self.program = list(zip(*(c.tolist() for c in (*columns, plan.purpose, plan.amount)), strict=True))
         self.laws: list[list[int]] = plan.laws.tolist()
@@ -133,49 +113,57 @@ class _Simulation:
         self.service_pods = list(zip(plan.service_first_pod.tolist(), plan.service_pods.tolist(), strict=True))
         self.service_vias = list(zip(plan.service_first_via.tolist(), plan.service_vias.tolist(), strict=True))
         self.entry_threshold: list[int] = plan.entry_threshold.tolist()
-        self.gap_clock = 0  # time of the next arrival, in 2**-gap_shift ns
+        self.slot_workers: list[int] = plan.slot_workers.tolist()
+        self.pinned = max(self.slot_workers, default=1) > 1
+        self.call_route: list[int] = plan.routes.call_route.tolist()
+        self.call_chooser: list[int] = plan.routes.call_chooser.tolist()
+        self.balancer = Balancing(self)
+        self.connections = Connections(self)
+        self.attempts = Attempts(self)
+        self.limiter = Limiter(plan.routes, len(plan.pod_node))
+        self.quota = Quota(self) if len(plan.quotas) else None
+        self.faults = Faults(self) if len(plan.faults) else None
+        self.autoscaling = Autoscaling(self) if len(plan.autoscalers) else None
+        self.load = Load(self)
 
     def run(self) -> RunResult:
-        self.schedule_arrival(0)
+        """Run until every measured request is over."""
+        self.load.start()
         step, recorder = self.env.step, self.recorder
         while not recorder.finished:
             step()
             recorder.events += 1
-        return recorder.result(self.now, self.stations)
+        counts = {**self.attempts.counts, "ejections": sum(self.balancer.ejections)}
+        counts["connections"] = self.connections.opened
+        counts["cpu_throttles"] = self.quota.throttles if self.quota is not None else 0
+        scaling = self.autoscaling.history if self.autoscaling is not None else []
+        return recorder.result(self.now, self.stations, counts, scaling)
 
-    # Load -------------------------------------------------------------------------------------------------------
-
-    def schedule_arrival(self, number: int) -> None:
-        h = draw(child_key(self.root_key, number), ARRIVAL_GAP)
-        plan = self.plan
-        self.gap_clock += draw_ns(self.laws[plan.gap_law], plan.gap_mean, h) if plan.gap_law >= 0 else plan.gap_mean
-        delay = (self.gap_clock >> plan.gap_shift) - self.now
-        Timed(self.env, delay, ARRIVAL << 62 | number << 20, self.on_arrival, number)
-
-    def on_arrival(self, event: Timed) -> None:
-        self.now = int(self.env.now)
-        number: int = event.about
-        self.schedule_arrival(number + 1)
-        request = Request(number)
+    def arrive(self, request: Request) -> None:
+        """A request comes in."""
+        number = request.number
         self.recorder.arrived(number, self.now)
         key = child_key(self.root_key, number)
         share = draw(key, ENTRY) >> 32
         call = next(entry for entry, bound in enumerate(self.entry_threshold) if share < bound)
-        self.start_call(request, None, call, child_key(key, call))
+        self.start_call(request, None, call, child_key(key, call), False)
         self.go_on()
 
     # Frames -----------------------------------------------------------------------------------------------------
 
-    def start_call(self, request: Request, parent: Frame | None, call: int, key: int) -> None:
+    def start_call(self, request: Request, parent: Frame | None, call: int, key: int, optional: bool) -> None:
         """A child frame on the hop program of ``call``, to a replica of its choice."""
         frame = Frame(request, parent, self.call_program[call], key)
         frame.call = call
+        frame.optional = optional
         service = self.call_service[call]
         first, count = self.service_pods[service]
         destination = first + ((draw(key, REPLICA) >> 32) * count >> 32)
         first, count = self.service_vias[service]
         via = first + ((draw(key, WAYPOINT) >> 32) * count >> 32) if first >= 0 else OUTSIDE
         frame.pods = (OUTSIDE if parent is None else parent.pods[DESTINATION], destination, via)
+        if self.call_route[call] >= 0 and self.call_chooser[call] == AT_START:
+            self.balancer.choose(frame)
         self.start(frame)
 
     def start_beside(self, parent: Frame, pc: int, detached: bool) -> None:
@@ -183,10 +171,12 @@ class _Simulation:
         frame = Frame(parent.request, parent, pc, parent.key)
         frame.held_since = parent.held_since  # detached work gives back the token of its parent
         frame.pods = parent.pods
+        frame.connection = parent.connection
         frame.detached = detached
         self.start(frame)
 
     def start(self, frame: Frame) -> None:
+        """Set a new frame in motion."""
         frame.started = self.now
         if frame.parent is not None and not frame.detached:
             frame.parent.children += 1
@@ -237,42 +227,107 @@ class _Simulation:
                     return
             elif op == RELEASE:
                 self.release(self.station(frame, at, slot), frame)
-                frame.pc += 1
             elif op == START:
                 if amount >> 32 or draw(frame.key, purpose) >> 32 < amount:
-                    self.start_call(frame.request, frame, target, child_key(frame.key, purpose))
+                    self.start_call(frame.request, frame, target, child_key(frame.key, purpose), slot == 1)
                 frame.pc += 1
             elif op == JOIN:
                 frame.since = now
                 if frame.children:
                     frame.joining = True
                     return
-                frame.pc += 1
+                self.joined(frame)
             elif op == BODY:
-                frame.back = frame.pc + 1
-                frame.pc = self.call_body[frame.call]
+                self.enter_body(frame)
             elif op == RETURN:
                 frame.pc = frame.back
+                if self.faults is not None and not frame.status and self.threads(frame).crashed_at > frame.entered:
+                    self.failed(frame, RESET)
             elif op == END:
                 self.end(frame)
                 return
-            else:  # SPAWN, DETACH
+            elif op in (SPAWN, DETACH):
                 self.start_beside(frame, frame.pc + 1, op == DETACH)
                 frame.pc = target
+            elif op == ATTEMPT:
+                self.attempts.begin(frame, slot)
+                return
+            elif op == CONNECT:
+                frame.since = now
+                if not self.connections.connect(frame):
+                    return
+            elif op == DISCONNECT:
+                self.connections.disconnect(frame)
+                frame.pc += 1
+            elif self.limiter.take(self.call_service[frame.call], frame.pods[DESTINATION], now):  # LIMIT
+                frame.pc += 1
+            else:
+                self.fail(frame, RATE_LIMITED)
 
     def end(self, frame: Frame) -> None:
+        """A frame is over: whoever waits for it goes on."""
         self.recorder.ended(frame, self.now)
         parent = frame.parent
+        if frame.tries is not None:
+            self.attempts.ended(frame)
+            return
+        if frame.host >= 0:
+            self.balancer.left(frame)
         if parent is None:
             self.recorder.answered(frame, self.now)
+            if frame.request.client >= 0:
+                self.load.think(frame.request.client)
         elif not frame.detached:
+            parent.child_failed |= frame.status > 0 and not frame.optional
             parent.children -= 1
             if parent.joining and not parent.children:
                 parent.joining = False
-                self.complete(parent)
+                self.recorder.segment(parent, self.now)
+                self.joined(parent)
                 self.ready.append(parent)
 
+    # Failures ---------------------------------------------------------------------------------------------------
+
+    def joined(self, frame: Frame) -> None:
+        """Every child has ended: the endpoint goes on, or fails if a call failed that it needs."""
+        if frame.child_failed:
+            frame.child_failed = False
+            frame.status = ERROR  # where it began is counted there
+            frame.pc = self.program[frame.pc][5]
+        else:
+            frame.pc += 1
+
+    def fail(self, frame: Frame, status: int) -> None:
+        """Its instruction fails: go on where the failed answer begins."""
+        self.failed(frame, status)
+        frame.pc = self.program[frame.pc][5]
+
+    def failed(self, frame: Frame, status: int) -> None:
+        """A failure begins here."""
+        frame.status = status
+        if not frame.detached:
+            self.recorder.failed(status)
+
+    def enter_body(self, frame: Frame) -> None:
+        """Jump into the body, unless nobody is there to run it."""
+        frame.back = frame.pc + 1
+        if self.faults is not None:
+            frame.entered = self.now
+            if self.threads(frame).down:
+                self.failed(frame, REFUSED)
+            elif self.faults.answers_with_error(frame, frame.pods[DESTINATION]):
+                self.failed(frame, ERROR)
+            if frame.status:
+                frame.pc += 1
+                return
+        frame.pc = self.call_body[frame.call]
+
+    def threads(self, frame: Frame) -> Station:
+        """The threads of the container that is called."""
+        return self.stations[self.pod_station[frame.pods[DESTINATION]][THREADS_SLOT]]
+
     def holds(self, when: int, frame: Frame, at: int, other: int) -> bool:
+        """Whether an instruction's condition is met."""
         if when == WOKEN:
             return frame.woken
         return (self.node(frame, at) == self.node(frame, other)) == (when == SAME_NODE)
@@ -283,9 +338,18 @@ class _Simulation:
         return self.pod_station[pod][CPU_SLOT] if pod >= 0 else -1
 
     def station(self, frame: Frame, place: int, slot: int) -> Station:
-        return self.stations[self.pod_station[frame.pods[place]][slot]]
+        """The station in a slot of a pod; of a proxy with pinned connections, the worker of this one."""
+        number = self.pod_station[frame.pods[place]][slot]
+        if self.pinned and self.slot_workers[slot] > 1:
+            number += self.connections.worker(frame, place, self.slot_workers[slot])
+        return self.stations[number]
+
+    def core(self, frame: Frame) -> Station:
+        """The CPU that the frame's work is done on."""
+        return self.stations[self.pod_station[frame.pods[self.program[frame.pc][1]]][CPU_SLOT]]
 
     def time(self, frame: Frame, mean_ns: int, law: int, purpose: int) -> int:
+        """A random time, ns."""
         return mean_ns if law < 0 else draw_ns(self.laws[law], mean_ns, draw(frame.key, purpose))
 
     # Stations ---------------------------------------------------------------------------------------------------
@@ -304,21 +368,36 @@ class _Simulation:
                 parts.append((number, ns))
                 total += ns
             number += 1
+        pod = frame.pods[program[frame.pc][1]]
+        if self.quota is not None:
+            frame.quota = self.quota.pod_quota[pod][program[parts[0][0]][4]]
         frame.parts, frame.asked, frame.left, frame.after = parts, total, total, number
+        frame.begun = False
 
     def ask_for_core(self, frame: Frame, station: Station) -> None:
+        """Take a core, or stand in line for one."""
         station.enter(self.now)
-        if station.free:
-            station.free -= 1
-            self.begin_turn(frame, station)
-        else:
+        if not station.free:
             station.line.append(frame)
+            return
+        station.free -= 1
+        if not self.begin_turn(frame, station):
+            station.free += 1
 
-    def begin_turn(self, frame: Frame, station: Station) -> None:
+    def begin_turn(self, frame: Frame, station: Station) -> bool:
+        """A turn on a core; False if the frame's container has used up its CPU limit and must wait."""
+        if self.faults is not None and not frame.begun:
+            self.faults.slow_down(frame, frame.pods[self.program[frame.pc][1]])
         turn = min(frame.left, station.slice_ns) if station.slice_ns else frame.left
+        if frame.quota >= 0 and self.quota is not None:
+            turn = self.quota.take(frame.quota, turn, self.now)
+            if not turn:
+                self.quota.throttle(frame)
+                return False
         frame.left -= turn
         station.begin_turn(turn, self.now)
         Timed(self.env, turn, frame.order, self.on_timed, frame)
+        return True
 
     def end_turn(self, frame: Frame) -> None:
         """A core is free: the next in line gets it, unless this frame has work left and nobody waits."""
@@ -326,23 +405,34 @@ class _Simulation:
         station = self.stations[self.pod_station[pod][CPU_SLOT]]
         station.end_turn(self.now)
         if frame.left:
-            if station.line:
-                station.line.append(frame)
-                self.begin_turn(station.line.popleft(), station)
-            else:
-                self.begin_turn(frame, station)
+            station.line.append(frame)
+            self.next_turn(station)
             return
         self.recorder.worked(frame, pod, self.now)
         station.leave(frame.since, self.now)
-        if station.line:
-            self.begin_turn(station.line.popleft(), station)
-        else:
-            station.free += 1
+        self.next_turn(station)
         frame.pc = frame.after
         self.ready.append(frame)
 
+    def next_turn(self, station: Station) -> None:
+        """The first in line that may run gets the core."""
+        while station.line:
+            if self.begin_turn(station.line.popleft(), station):
+                return
+        station.up_to(self.now)
+        station.free += 1
+
     def acquire(self, frame: Frame, station: Station) -> bool:
-        """True if a token was there: then its thread was asleep, and the frame has to wake it."""
+        """True if the frame goes on: with a token, or failed because there is no place in line, or nobody there.
+
+        If a token was there, its thread was asleep, and the frame has to wake it.
+        """
+        if station.down:
+            self.fail(frame, REFUSED)
+            return True
+        if not station.free and 0 <= station.places <= len(station.line):
+            self.fail(frame, OVERFLOW)
+            return True
         frame.held_since = self.now
         station.enter(self.now)
         if not station.free:
@@ -356,6 +446,10 @@ class _Simulation:
     def release(self, station: Station, frame: Frame) -> None:
         """The next in line gets the token at this instant; its thread is awake."""
         station.leave(frame.held_since, self.now)
+        if frame.held_since < station.crashed_at:  # the crash took the token, and the work with it
+            self.fail(frame, RESET)
+            return
+        frame.pc += 1
         if not station.line:
             station.free += 1
             return

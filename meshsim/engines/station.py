@@ -7,18 +7,24 @@ from typing import Any
 
 
 class Station:
-    """``servers`` cores or tokens, and one line. The sums are integers of ns, brought up to date at each change."""
+    """``servers`` cores or tokens, and one line, which may have a limit.
+
+    The sums are integers of ns, brought up to date at each change.
+    """
 
     __slots__ = (
-        "arrivals", "busy_ns", "completions", "entry_times", "free", "line", "present", "present_ns", "seen_at",
-        "servers", "slice_ns", "sojourn_ns", "turn_ends", "turns", "turns_ns",
+        "arrivals", "busy_ns", "completions", "crashed_at", "down", "entry_times", "free", "line", "places", "present",
+        "present_ns", "seen_at", "servers", "slice_ns", "sojourn_ns", "turn_ends", "turns", "turns_ns",
     )  # fmt: skip
 
-    def __init__(self, servers: int, slice_ns: int) -> None:
+    def __init__(self, servers: int, slice_ns: int, places: int) -> None:
         self.servers = servers
         self.free = servers
         self.slice_ns = slice_ns
         self.line: deque[Any] = deque()
+        self.places = places  # in line; -1 without limit
+        self.down = 0  # crashes that are not over
+        self.crashed_at = -1  # what was held before is lost
         self.arrivals = self.completions = self.present = 0
         self.seen_at = self.present_ns = self.busy_ns = 0
         self.sojourn_ns = 0

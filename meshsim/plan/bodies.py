@@ -7,7 +7,7 @@ from dataclasses import replace
 from meshsim.plan.draws import purpose
 from meshsim.plan.plan import THREADS_SLOT, Op, Place, Tag
 from meshsim.plan.program import Instruction, Program, branch
-from meshsim.scenario.application import Duration, Endpoint, Service, Step
+from meshsim.scenario.application import Call, Duration, Endpoint, Service, Step
 
 COMPUTE = Tag("application", "application.compute")
 WAITING = Tag("application", "application.wait")
@@ -25,8 +25,30 @@ def body(service: Service, endpoint: Endpoint, first_call: int) -> Program:
     writer = _Writer(f"{service.name}/{endpoint.name}", blocking, first_call)
     steps = writer.steps(endpoint.steps)
     if blocking:
-        steps = [_thread(Op.ACQUIRE), *steps, _thread(Op.RELEASE)]
+        steps = [_thread(Op.ACQUIRE), *failing(steps, len(steps)), _thread(Op.RELEASE)]
+        steps[0] = replace(steps[0], skip=len(steps) - 1)
+    else:
+        steps = failing(steps, len(steps))
     return [*steps, Instruction(Op.RETURN)]
+
+
+def failing(steps: Program, end: int) -> Program:
+    """Let what can fail go on at ``end``: the endpoint fails as soon as a call failed that it needs.
+
+    A branch goes on at its own end; the endpoint learns of it when it joins.
+    """
+    marked = list(steps)
+    number = 0
+    while number < end:
+        i = steps[number]
+        if i.op == Op.SPAWN:
+            inner = i.skip - 1
+            marked[number + 1 : number + 1 + inner] = failing(steps[number + 1 : number + 1 + inner], inner)
+            number += i.skip
+        elif i.op in (Op.JOIN, Op.ACQUIRE, Op.RELEASE):
+            marked[number] = replace(i, skip=end - number - 1)
+        number += 1
+    return marked
 
 
 def _thread(op: Op) -> Instruction:
@@ -55,16 +77,14 @@ class _Writer:
         if step.wait is not None:
             return [self.spend(Op.WAIT, step.wait, WAITING)]
         if step.call is not None:
-            once = self.start(step.call.probability)
+            once = self.start(step.call)
             again = [replace(once, purpose=self.next_purpose()) for _ in range(step.call.times - 1)]
             return [i for start in (once, *again) for i in (start, Instruction(Op.JOIN))]
         program: Program = []
         for block in step.parallel or []:
             lone = block[0].call if len(block) == 1 else None
             # A branch that is one call needs no frame of its own.
-            program += (
-                [self.start(lone.probability)] if lone is not None and lone.times == 1 else branch(self.steps(block))
-            )
+            program += [self.start(lone)] if lone is not None and lone.times == 1 else branch(self.steps(block))
         return [*program, Instruction(Op.JOIN)]
 
     def spend(self, op: Op, duration: Duration, tag: Tag) -> Instruction:
@@ -72,9 +92,11 @@ class _Writer:
         law = (duration.law, duration.cv)
         return Instruction(op, mean_ns=mean_ns, law=law, tag=tag, purpose=self.next_purpose())
 
-    def start(self, probability: float) -> Instruction:
+    def start(self, call: Call) -> Instruction:
         number, self.next_call = self.next_call, self.next_call + 1
-        return Instruction(Op.START, call=number, probability=probability, purpose=self.next_purpose())
+        return Instruction(
+            Op.START, call=number, slot=int(call.optional), probability=call.probability, purpose=self.next_purpose()
+        )
 
     def next_purpose(self) -> int:
         self.step_number += 1

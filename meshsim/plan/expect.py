@@ -39,6 +39,7 @@ class StationsLike(Protocol):
 
     servers: list[int]
     pod_station: Ints
+    slot_workers: Ints
 
 
 def call_rates(calls: Sequence[CallLike]) -> tuple[list[float], dict[EndpointId, float]]:
@@ -106,7 +107,10 @@ def expected_load(
         per_pod = np.vstack([per_pod, np.repeat(via_ns / deployment.waypoint_pods, deployment.waypoint_pods, axis=0)])
     asked = np.zeros(len(stations.servers))
     there = stations.pod_station >= 0
-    np.add.at(asked, stations.pod_station[there], per_pod[there])
+    for workers in np.unique(stations.slot_workers):  # pinned connections spread evenly, in the mean
+        of_these = there & (stations.slot_workers == workers)
+        for worker in range(int(workers)):
+            np.add.at(asked, stations.pod_station[of_these] + worker, per_pod[of_these] / workers)
     result: NDArray[np.float64] = asked * rps / 1e9 / np.array(stations.servers)
     return result
 
@@ -124,6 +128,9 @@ def _demand(
             held[i.at, i.slot] = number + 1
         elif i.op == Op.RELEASE:
             block = program[held.pop((i.at, i.slot)) : number]
+            if i.when == When.OTHER_NODE:  # a network interface
+                if_apart[i.at, i.slot] += sum(step.mean_ns for step in block if step.op == Op.WAIT)
+                continue
             always[i.at, i.slot] += times.of(block) if times else _working(block)
     return always, if_apart
 

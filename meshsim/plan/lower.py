@@ -9,23 +9,33 @@ import numpy as np
 
 from meshsim.costs.books import Costs
 from meshsim.costs.what_if import what_if
+from meshsim.plan.arrivals import SCHEDULE, arrivals_of, mean_rps
+from meshsim.plan.autoscaling import at_most, autoscaler_rows
 from meshsim.plan.bill import bill_of
 from meshsim.plan.bodies import body
 from meshsim.plan.deploy import Deployment, deploy
 from meshsim.plan.expect import expected_load
+from meshsim.plan.faults import fault_rows
 from meshsim.plan.hops import HopKind, hop
 from meshsim.plan.laws import law_table
+from meshsim.plan.network import with_bandwidth
 from meshsim.plan.plan import CPU_SLOT, FIRST_PROXY_SLOT, THREADS_SLOT, Ints, Op, Plan, Tag
 from meshsim.plan.program import Program
+from meshsim.plan.quota import container_quotas
 from meshsim.plan.requirements import as_installed
+from meshsim.plan.resilience import with_resilience
+from meshsim.plan.routes import acting_stop
+from meshsim.plan.routes import build as build_routes
 from meshsim.scenario.application import Application, Call, Entry
 from meshsim.scenario.base import MeshsimError
 from meshsim.scenario.dataplane import DataPlane
 from meshsim.scenario.machine import Machine
-from meshsim.scenario.scenario import Load, Scenario
+from meshsim.scenario.scenario import Scenario
 
 WHOLE = 1 << 32
 """A probability of one, in the fixed point of START and of the entries."""
+JUMPS = (Op.SPAWN, Op.DETACH, Op.ATTEMPT, Op.JOIN, Op.ACQUIRE, Op.RELEASE, Op.CONNECT, Op.LIMIT)
+"""Instructions whose target is an instruction; it lies so many behind them as ``skip`` says."""
 LONGEST = 1 << 62
 """No random time may exceed this many nanoseconds x 2**24: draws stay within 64 bits in every engine."""
 
@@ -68,7 +78,7 @@ class Assembler:
         start = len(self.columns["op"])
         append = [self.columns[name].append for name in self.COLUMNS]
         for here, i in enumerate(program, start):
-            jumps = i.op in (Op.SPAWN, Op.DETACH)
+            jumps = i.op in JUMPS
             row = (
                 i.op, i.at, i.other, i.when, i.slot,
                 here + 1 + i.skip if jumps else i.call,
@@ -102,42 +112,75 @@ def lower(application: Application, dataplane: DataPlane, machine: Machine, scen
     """Everything an engine needs to know, as integers. Raises MissingCost, PlacementError or OverloadedError."""
     costs = what_if(costs, scenario.what_if)
     application, dataplane = as_installed(application, dataplane, scenario, costs)
+    autoscalers = autoscaler_rows(application, dataplane, scenario)
+    application = at_most(application, scenario)
     deployment = deploy(application, dataplane, machine, scenario)
     calls = call_rows(application)
     kinds = list(dict.fromkeys(row.kind for row in calls))
     hops = {kind: hop(dataplane, scenario.policy, kind, costs, len(application.services)) for kind in kinds}
+    gbps = scenario.cluster.nic_gbps
+    if gbps is not None:
+        nic_slot = FIRST_PROXY_SLOT + len(dataplane.proxies)
+        hops = {
+            kind: with_bandwidth(
+                program, nic_slot, 8 / gbps, kind.request_bytes, kind.response_bytes, from_outside=kind.from_outside
+            )
+            for kind, program in hops.items()
+        }
     bodies = endpoint_bodies(application)
 
     assembler = Assembler()
-    hop_start = {kind: assembler.add(program) for kind, program in hops.items()}
-    body_start = {where: assembler.add(program) for where, program in bodies.items()}
-    gap_mean, gap_shift = _gap(scenario.load)
-    gap_law = assembler.law(("exponential" if scenario.load.arrivals == "poisson" else "constant", 1.0), gap_mean)
-    stations = _Stations(deployment, machine, scenario)
-    entries = len(application.entries)
-    shares = np.cumsum([row.times for row in calls[:entries]])
-
     service_pods = np.array(deployment.service_pods, np.int64)
     first_pod = np.concatenate([[0], np.cumsum(service_pods)[:-1]]).astype(np.int64)
     app_pods = int(service_pods.sum())
     via_group = np.arange(len(service_pods)) if deployment.waypoints > 1 else np.zeros(len(service_pods), np.int64)
     has_via = deployment.waypoints > 0
-    load = expected_load(scenario.load.rps, calls, hops, bodies, stations, deployment)
+    first_via = _ints(app_pods + via_group * deployment.waypoint_pods if has_via else via_group - 1)
+    routes = build_routes(application, scenario, deployment, calls, first_pod, first_via)
+    quotas = container_quotas(deployment, scenario)
+
+    hop_start: dict[tuple[object, ...], int] = {}
+    call_program = []
+    for number, row in enumerate(calls):
+        library, proxy = (int(policy) >= 0 for policy in routes.call_policy[:, number])
+        connections, limited = int(routes.call_pool[number]) >= 0, int(routes.token_ns[row.callee]) > 0
+        key = (row.kind, library, proxy, connections, limited)
+        if key not in hop_start:
+            acting = acting_stop(deployment, scenario.policy, row.kind) if proxy else None
+            wrapped = with_resilience(
+                hops[row.kind], library=library, proxy=acting, connections=connections, limited=limited
+            )
+            hop_start[key] = assembler.add(quotas.charged(wrapped))
+        call_program.append(hop_start[key])
+    body_start = {where: assembler.add(quotas.charged(program)) for where, program in bodies.items()}
+    arrivals = arrivals_of(scenario.load)
+    gap_law = assembler.law(
+        ("exponential" if scenario.load.arrivals == "poisson" else "constant", 1.0), int(arrivals.gap_mean.max())
+    )
+    longest = max(int(arrivals.length.max()), arrivals.think_ns)
+    exponential = assembler.law(("exponential", 1.0), longest) if arrivals.kind != SCHEDULE else -1
+    stations = _Stations(deployment, machine, scenario)
+    entries = len(application.entries)
+    shares = np.cumsum([row.times for row in calls[:entries]])
+
+    rps = mean_rps(scenario.load)
+    load = expected_load(rps, calls, hops, bodies, stations, deployment)
     plan = Plan(
         station_servers=_ints(stations.servers),
         station_is_cpu=np.array(stations.is_cpu, np.bool_),
         station_slice_ns=_ints(stations.slice_ns),
         station_names=stations.names,
+        station_line=_ints(stations.line),
         pod_node=_ints(stations.pod_node),
         pod_service=_ints(stations.pod_service),
         pod_station=stations.pod_station,
         service_first_pod=first_pod,
         service_pods=service_pods,
-        service_first_via=_ints(app_pods + via_group * deployment.waypoint_pods if has_via else via_group - 1),
+        service_first_via=first_via,
         service_vias=np.full(len(service_pods), deployment.waypoint_pods, np.int64),
         service_names=[service.name for service in application.services],
         **{name: _ints(column) for name, column in assembler.columns.items()},
-        call_program=_ints([hop_start[row.kind] for row in calls]),
+        call_program=_ints(call_program),
         call_service=_ints([row.callee for row in calls]),
         call_body=_ints([body_start[row.callee, row.callee_endpoint] for row in calls]),
         call_names=[row.name for row in calls],
@@ -145,15 +188,21 @@ def lower(application: Application, dataplane: DataPlane, machine: Machine, scen
         entry_threshold=_ints(np.rint(shares / shares[-1] * WHOLE)),
         laws=np.array(assembler.tables, np.int64),
         tags=list(assembler.tags),
-        gap_mean=gap_mean,
-        gap_shift=gap_shift,
+        arrivals=arrivals,
         gap_law=gap_law,
-        rps=scenario.load.rps,
+        exponential_law=exponential,
+        routes=routes,
+        quotas=quotas.rows(stations.pod_station),
+        faults=fault_rows(scenario, deployment, first_pod, stations.pod_station, stations.slot_workers),
+        autoscalers=autoscalers,
+        slot_workers=stations.slot_workers,
+        rps=rps,
         station_load=load,
         bill=bill_of(deployment, costs, scenario.cluster.churn_per_minute),
         waypoints=deployment.waypoints,
     )
-    refuse_overload(plan)
+    if scenario.load.overload == "refuse" and scenario.load.closed is None:
+        refuse_overload(plan)
     return plan
 
 
@@ -165,7 +214,7 @@ def refuse_overload(plan: Plan) -> None:
         raise OverloadedError(
             f"overloaded: {plan.station_names[worst]} would have to be busy {load:.0%} of the time at "
             f"{plan.rps:g} requests a second; it saturates at about {plan.rps / load:.4g} requests a second. "
-            "Lower the rate, or give it more replicas, threads, workers or nodes"
+            "Lower the rate, give it more replicas, threads, workers or nodes, or say load.overload: simulate"
         )
 
 
@@ -215,33 +264,36 @@ def endpoint_bodies(application: Application) -> dict[tuple[int, int], Program]:
     return bodies
 
 
-def _gap(load: Load) -> tuple[int, int]:
-    """Mean gap between requests as (fixed point number, shift): as fine as 64 bits allow."""
-    mean_ns = 1e9 / load.rps
-    shift = max(0, min(20, 33 - int(mean_ns).bit_length()))
-    return max(1, round(mean_ns * (1 << shift))), shift
-
-
 class _Stations:
     """Numbers the stations and tells each pod which ones it meets."""
 
     def __init__(self, deployment: Deployment, machine: Machine, scenario: Scenario) -> None:
-        slots = FIRST_PROXY_SLOT + len(deployment.dataplane.proxies)
+        nic = scenario.cluster.nic_gbps is not None
+        slots = FIRST_PROXY_SLOT + len(deployment.dataplane.proxies) + nic
         nodes = deployment.nodes
         self.names = [f"CPU of node {node + 1}" for node in range(nodes)]
         self.servers = [machine.cores] * nodes
         self.is_cpu = [True] * nodes
         self.slice_ns = [round(scenario.cluster.cpu_slice_us * 1000)] * nodes
+        self.line = [-1] * nodes
+        # With connections, a worker serves those that are pinned to it: each worker is a station of its own.
+        self.pinned = bool(scenario.connections)
+        self.slot_workers: Ints = np.ones(slots, np.int64)
         placed = {proxy.placed: [] for proxy in deployment.proxies}  # type: dict[str, list[tuple[int, int, str]]]
         for proxy, number in zip(deployment.proxies, deployment.proxy_slot, strict=True):
             placed[proxy.placed].append((FIRST_PROXY_SLOT + number, proxy.workers, proxy.name))
+            if self.pinned:
+                self.slot_workers[FIRST_PROXY_SLOT + number] = proxy.workers
         on_node = [
             [
-                (slot, self._pool(f"{name} on node {node + 1}", workers))
+                (slot, self._workers(f"{name} on node {node + 1}", workers))
                 for slot, workers, name in placed.get("node", [])
             ]
             for node in range(nodes)
         ]
+        if nic:
+            for node in range(nodes):
+                on_node[node].append((slots - 1, self._pool(f"network interface of node {node + 1}", 1)))
         self.pod_node: list[int] = []
         self.pod_service: list[int] = []
         self.of_account: dict[tuple[int, int, int], int] = {}
@@ -268,17 +320,25 @@ class _Stations:
         for number, service in enumerate(deployment.application.services):
             for replica in range(service.replicas):
                 name = f"{service.name}-{replica + 1}"
-                own = [(THREADS_SLOT, self._pool(f"threads of {name}", service.concurrency.threads))]
-                own += [(s, self._pool(f"{p} of {name}", w)) for s, w, p in placed.get("pod", [])]
+                queue = -1 if service.concurrency.queue is None else service.concurrency.queue
+                own = [(THREADS_SLOT, self._pool(f"threads of {name}", service.concurrency.threads, queue))]
+                own += [(s, self._workers(f"{p} of {name}", w)) for s, w, p in placed.get("pod", [])]
                 pod(number, own)
         services = len(deployment.application.services)
         for group in range(deployment.waypoints):
             for replica in range(deployment.waypoint_pods):
                 label = f"{group + 1}-{replica + 1}" if deployment.waypoints > 1 else f"{replica + 1}"
-                pod(services + group, [(s, self._pool(f"{p}-{label}", w)) for s, w, p in placed["waypoint"]])
+                pod(services + group, [(s, self._workers(f"{p}-{label}", w)) for s, w, p in placed["waypoint"]])
         self.pod_station: Ints = np.array(rows, np.int64).reshape(len(rows), slots)
 
-    def _pool(self, name: str, tokens: int) -> int:
+    def _workers(self, name: str, workers: int) -> int:
+        """The first station of a proxy's workers: one pool, or one station a worker if connections are pinned."""
+        if not self.pinned:
+            return self._pool(name, workers)
+        return min(self._pool(f"worker {worker + 1} of {name}", 1) for worker in range(workers))
+
+    def _pool(self, name: str, tokens: int, line: int = -1) -> int:
+        self.line.append(line)
         self.names.append(name)
         self.servers.append(tokens)
         self.is_cpu.append(False)

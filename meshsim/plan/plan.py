@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,11 @@ from numpy.typing import NDArray
 from meshsim.plan.control_plane import ControlPlaneBill
 
 Ints = NDArray[np.int64]
+
+if TYPE_CHECKING:
+    from meshsim.plan.arrivals import Arrivals
+    from meshsim.plan.quota import Quotas
+    from meshsim.plan.routes import Routes
 
 Component = Literal["application", "proxy", "kernel", "network", "agent"]
 
@@ -34,7 +39,7 @@ class Op(IntEnum):
     RELEASE = 3
     """Give it back."""
     START = 4
-    """Start call ``target`` as a child frame, with probability ``amount`` / 2**32."""
+    """Start call ``target`` as a child frame, with probability ``amount`` / 2**32; ``slot`` 1: its failure is borne."""
     SPAWN = 5
     """Start the instructions behind this one as a child frame in the same pod; go on at ``target``."""
     JOIN = 6
@@ -49,6 +54,35 @@ class Op(IntEnum):
     """End of a frame: the parent that joins goes on."""
     MORE = 11
     """Work that the same thread does without leaving the core: part of the visit that the WORK before it began."""
+    ATTEMPT = 12
+    """Run the instructions behind this one as an attempt, under the policy of the call at place ``slot`` (0 library,
+    1 proxy): see ``meshsim.engines.attempts``; go on at ``target`` with its outcome."""
+    CONNECT = 13
+    """Take a connection of the call's pool: see ``meshsim.engines.connections``."""
+    DISCONNECT = 14
+    """Give it back."""
+    LIMIT = 15
+    """Take a token of the rate limit of the pod that is called: see ``meshsim.engines.limiter``."""
+
+
+class Status(IntEnum):
+    """How a call ended. All but OK are failures; the answer that says so travels back like any other."""
+
+    OK = 0
+    ERROR = 1
+    """The endpoint failed: of itself, or because a call failed that it needed (HTTP 500)."""
+    TIMEOUT = 2
+    """Nobody waits any longer (504)."""
+    OVERFLOW = 3
+    """A bounded line was full (503)."""
+    CIRCUIT_OPEN = 4
+    """A circuit breaker did not let it through (503); never retried."""
+    RATE_LIMITED = 5
+    """A rate limit did not let it through (429)."""
+    REFUSED = 6
+    """Nothing listens there: the connection was refused (503)."""
+    RESET = 7
+    """What was working on it crashed (503)."""
 
 
 class Place(IntEnum):
@@ -123,6 +157,8 @@ class Plan:
     station_slice_ns: Ints
     """(n,) longest turn on a core while others wait; 0 without limit. Pools: 0."""
     station_names: list[str]
+    station_line: Ints
+    """(n,) places in the line of a pool; one more fails with OVERFLOW. -1 without limit."""
 
     # pods
     pod_node: Ints
@@ -148,6 +184,7 @@ class Plan:
     when: Ints
     slot: Ints
     target: Ints
+    """START: the call. SPAWN, DETACH, ATTEMPT: where to go on. Others: where the frame goes on when this fails."""
     mean_ns: Ints
     law: Ints
     """Row of ``laws``; -1 for a constant."""
@@ -176,11 +213,21 @@ class Plan:
     tags: list[Tag]
 
     # load
-    gap_mean: int
-    """Mean gap between requests, in 2**-gap_shift ns: arrivals are rounded to ns only when they happen."""
-    gap_shift: int
+    arrivals: Arrivals
     gap_law: int
-    """Row of ``laws``; -1 for constant gaps."""
+    """Row of ``laws``: gaps between requests (or bursts); -1 for constant gaps."""
+    exponential_law: int
+    """Row of ``laws``, for times in the states of an MMPP and for times to think; -1 where neither is."""
+
+    # contention and failure
+    routes: Routes
+    quotas: Quotas
+    faults: Ints
+    """(f, 5) in order of time: start ns, end ns, ``FaultKind``, station or pod, value; see ``plan/faults.py``."""
+    autoscalers: Ints
+    """(a, columns) see ``plan/autoscaling.py``; a service that is scaled has its most pods in ``service_pods``."""
+    slot_workers: Ints
+    """(slots,) stations of one proxy: 1, or its workers if connections are pinned to them."""
 
     # known before the first event
     rps: float

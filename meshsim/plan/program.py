@@ -11,7 +11,11 @@ from meshsim.plan.plan import Component, Op, Place, Tag, When
 
 @dataclass(frozen=True, slots=True)
 class Instruction:
-    """One step of a program. ``skip`` (SPAWN, DETACH): so many instructions belong to the frame that is started."""
+    """One step of a program.
+
+    ``skip`` (SPAWN, DETACH, ATTEMPT): so many instructions belong to the frame that is started. Elsewhere: so many are
+    skipped when this one fails.
+    """
 
     op: Op
     at: Place = Place.DESTINATION

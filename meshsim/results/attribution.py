@@ -63,7 +63,17 @@ def critical_path(record: RequestRecord, plan: Plan) -> list[Piece]:
             raise AttributionError(
                 f"request {record.request}, span {span.number}: {stretch} does not follow on {now} ns"
             )
-        if int(plan.op[stretch.instruction]) == Op.JOIN:  # numpy's == is slow with an enum
+        op = int(plan.op[stretch.instruction])  # numpy's == is slow with an enum
+        if op == Op.ATTEMPT:
+            # The attempt that ended then; before it began (hedging), and if none did, its caller only waited.
+            attempt = children.get((span.number, stretch.end))
+            start = stretch.end if attempt is None else max(attempt.start_ns, stretch.start)
+            if start > stretch.start:
+                pieces.append(Piece(plan.tags[int(plan.tag[stretch.instruction])], "waiting", start - stretch.start))
+                now = start
+            if attempt is not None:
+                stack.append((attempt, _since(attempt, start)))
+        elif op == Op.JOIN:
             child = children.get((span.number, stretch.end))
             if child is None:
                 raise AttributionError(
@@ -143,14 +153,14 @@ def _since(span: Span, start: int) -> Iterator[Stretch]:
 
 def _pieces(stretch: Stretch, plan: Plan) -> list[Piece]:
     op, number = int(plan.op[stretch.instruction]), int(plan.tag[stretch.instruction])
-    if op not in (Op.WORK, Op.MORE, Op.ACQUIRE, Op.WAIT) or number < 0:
+    if op not in (Op.WORK, Op.MORE, Op.ACQUIRE, Op.CONNECT, Op.WAIT) or number < 0:
         raise AttributionError(
             f"instruction {stretch.instruction} ({Op(op).name}, tag {number}) cannot take time: {stretch}"
         )
     tag, length = plan.tags[number], stretch.end - stretch.start
     if op == Op.WAIT:
         return [Piece(tag, "waiting", length)]
-    running = 0 if op == Op.ACQUIRE else stretch.running
+    running = 0 if op in (Op.ACQUIRE, Op.CONNECT) else stretch.running
     pieces = [Piece(tag, "queueing", length - running), Piece(tag, "running", running)]
     return [piece for piece in pieces if piece.ns]
 

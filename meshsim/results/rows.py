@@ -107,6 +107,14 @@ class Row(Out):
     requests: int
     failed: int
     events: int
+    error_rate: float = Field(default=0.0, description="Share of the measured requests that failed")
+    goodput_rps: float = Field(default=0.0, description="Good answers a second, to the measured requests")
+    failures: dict[str, int] = Field(
+        default={}, description="Where failures began, by status, over the whole run; retried ones too"
+    )
+    resilience: dict[str, int] = Field(
+        default={}, description="Attempts, retries, hedges, timeouts, ejections, connections, throttles in the run"
+    )
     busiest: str = Field(description="Busiest station and its utilisation, in words")
     utilisation: float = Field(description="Of that station")
     model_error: ModelError

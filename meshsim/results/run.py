@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from meshsim.plan.plan import Ints, Plan
 from meshsim.results.histogram import BatchedHistogram
+from meshsim.results.timeline import Timeline
 
 
 @dataclass
@@ -23,6 +24,9 @@ class Span:
     start_ns: int
     end_ns: int = -1
     detached: bool = False
+    """Nobody waits for it: telemetry, or an attempt that was given up."""
+    status: int = 0
+    """How it ended: ``meshsim.plan.plan.Status``."""
     segments: list[tuple[int, int, int, int]] = field(default_factory=list)
     """(instruction, start, end, running): in order and gapless; ``running`` is the part spent on a core."""
 
@@ -59,7 +63,7 @@ class RunResult:
     engine: str
     seed: int
     latency: BatchedHistogram
-    """End-to-end latency of the measured requests, ns, in batches of consecutive requests."""
+    """End-to-end latency of the measured requests that had a good answer, ns, in batches of consecutive requests."""
     entry_latency: list[BatchedHistogram]
     """The same by entry."""
     call_latency: list[BatchedHistogram]
@@ -78,3 +82,12 @@ class RunResult:
     end_ns: int
     records: list[RequestRecord]
     cancelled: bool = False
+    measured_failed: int = 0
+    """Of the measured requests; ``measured`` counts good and failed ones."""
+    failures: dict[str, int] = field(default_factory=dict)
+    """Where failures began, by ``Status``, over the whole run: a failure that is retried or borne is in here too."""
+    counts: dict[str, int] = field(default_factory=dict)
+    """What resilience did, over the whole run: attempts, retries, hedges, timeouts, ejections, …"""
+    scaling: list[tuple[int, int, int]] = field(default_factory=list)
+    """(time ns, service, pods that get requests) of autoscaled services, whenever that changed."""
+    timeline: Timeline = field(default_factory=Timeline)

@@ -47,6 +47,7 @@ class Call(Strict):
     probability: Annotated[Fraction, Field(description="Share of visits in which the call is made")] = 1.0
     times: Annotated[int, Field(ge=1, le=1000, description="How often, one after the other")] = 1
     requests_per_connection: RequestsPerConnection = None
+    optional: Annotated[bool, Field(description="The endpoint answers all the same when this call failed")] = False
 
 
 class Step(Strict):
@@ -107,6 +108,14 @@ class Concurrency(Strict):
         ),
     ] = "async"
     threads: Annotated[int, Field(ge=1, le=100_000, description="Threads, or event loops, of one replica")] = 4
+    queue: Annotated[
+        int | None,
+        Field(
+            ge=0,
+            le=1_000_000_000,
+            description="Requests in line for a thread; one more gets a 503. No limit if left out",
+        ),
+    ] = None
 
 
 class Resources(Strict):
@@ -123,6 +132,9 @@ class Service(Strict):
     replicas: Annotated[int, Field(ge=1, le=100_000)] = 1
     concurrency: Concurrency = Concurrency()
     requests: Annotated[Resources, Field(description="Reserved for the application container")] = Resources()
+    cpu_limit_millicores: Annotated[
+        float | None, Field(gt=0, le=512_000, description="CPU limit of the application container; none if left out")
+    ] = None
     memory_mib: Annotated[float, Field(gt=0, description="What the application container really uses")] = 64.0
     endpoints: Annotated[list[Endpoint], Field(min_length=1)]
     sources: list[Source] = []

@@ -6,8 +6,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from meshsim.scenario.autoscaling import Autoscaler
+from meshsim.scenario.balancing import Balancing, Connections
 from meshsim.scenario.base import Strict
 from meshsim.scenario.capabilities import Feature
+from meshsim.scenario.faults import Fault
+from meshsim.scenario.load import Load
+from meshsim.scenario.resilience import RateLimit, Rule
 
 
 class Cluster(Strict):
@@ -30,19 +35,20 @@ class Cluster(Strict):
         float,
         Field(ge=0, description="Longest time that a thread keeps a core while others wait; 0: until it is done"),
     ] = 3000.0
+    nic_gbps: Annotated[
+        float | None,
+        Field(gt=0, le=10_000, description="Bandwidth of a node's network interface, Gbit/s; no limit if left out"),
+    ] = None
+    cpu_quota_period_ms: Annotated[
+        float,
+        Field(gt=0, le=1000, description="A container with a CPU limit may use limit x period in each such period"),
+    ] = 100.0
 
     @model_validator(mode="after")
     def _at_least_one_node(self) -> Cluster:
         if self.nodes != "auto" and self.nodes < 1:
             raise ValueError(f"nodes: {self.nodes} received; must be at least 1, or auto")
         return self
-
-
-class Load(Strict):
-    """Traffic from outside: an open loop, so clients do not wait for slow answers."""
-
-    rps: Annotated[float, Field(ge=0.1, le=100_000_000, description="Requests a second, over all entries")] = 500.0
-    arrivals: Annotated[Literal["poisson", "constant"], Field(description="Gaps between requests")] = "poisson"
 
 
 class Run(Strict):
@@ -75,6 +81,15 @@ class Scenario(Strict):
     ] = []
     cluster: Cluster = Cluster()
     load: Load = Load()
+    resilience: Annotated[list[Rule], Field(description="Timeouts, retries and the like; the first that fits")] = []
+    rate_limits: Annotated[list[RateLimit], Field(description="Token buckets at the pods of a service")] = []
+    balancing: Annotated[list[Balancing], Field(description="How pods are chosen; the first that fits")] = []
+    connections: Annotated[
+        list[Connections],
+        Field(description="Connections and their pinning to workers; left out: any idle worker serves any request"),
+    ] = []
+    autoscaling: Annotated[list[Autoscaler], Field(description="Services whose number of pods follows their load")] = []
+    faults: Annotated[list[Fault], Field(description="What breaks, and when")] = []
     run: Run = Run()
     costs: Annotated[
         list[str],
@@ -84,3 +99,6 @@ class Scenario(Strict):
         dict[str, Annotated[float, Field(ge=0, le=1e6)]],
         Field(description='Costs scaled by pattern, {"proxy.envoy.http1.*": 0.5, "*.wakeup": 0}'),
     ] = {}
+
+
+__all__ = ["Cluster", "Load", "Run", "Scenario"]

@@ -23,8 +23,9 @@ from meshsim.scenario.base import MeshsimError
 from meshsim.scenario.catalog import load_costs, load_dataplane, load_machine
 from meshsim.scenario.dataplane import DataPlane
 from meshsim.scenario.machine import Machine
+from meshsim.scenario.rates import read_rates
 from meshsim.scenario.scale import scale
-from meshsim.scenario.scenario import Scenario
+from meshsim.scenario.scenario import Load, Scenario
 from meshsim.scenario.yaml_io import rule
 
 M = TypeVar("M", bound=BaseModel)
@@ -106,6 +107,10 @@ def prepare(scenario: Scenario, base_dir: Path | None = None) -> Prepared:
     """
     application, notes = load_application(scenario.application, base_dir)
     costs = load_costs(scenario.costs, base_dir)
+    if scenario.load.rates_file is not None:
+        rates = read_rates(scenario.load.rates_file, base_dir)
+        load = checked(Load, **{**scenario.load.model_dump(), "rates_file": None, "rates": rates})
+        scenario = scenario.model_copy(update={"load": load})
     return Prepared(
         scenario,
         application,

@@ -53,6 +53,12 @@ class Simulation(Reported):
             lines.append(line)
         return pd.DataFrame(lines)
 
+    def timeline(self) -> pd.DataFrame:
+        """Answers over time, in bins of equal width: ``until_s``, ``good_rps``, ``failed_rps``, ``mean_us``."""
+        import pandas as pd
+
+        return pd.DataFrame(self.result.timeline.rows())
+
     def calls(self) -> pd.DataFrame:
         """One line a call of the application: how often, and its latency as the caller sees it, us."""
         import pandas as pd

@@ -276,6 +276,7 @@ def column_types() -> dict[str, type]:
     types: dict[str, type] = {"key": str, "meshsim": str}
     numbers: dict[str, type] = {"cluster_cpu_slice_us": float, "load_rps": float, "run_warmup_share": float}
     numbers |= {"cluster_churn_per_minute": float}
+    numbers |= {"cluster_cpu_quota_period_ms": float, "cluster_nic_gbps": float, "load_burst": int}
     numbers |= {"run_requests": int, "run_seed": int, "run_sample": int, "services": int}
     for name in scenario_fields():
         column = COLUMN_NAMES.get(name, name.replace(".", "_"))
@@ -284,7 +285,14 @@ def column_types() -> dict[str, type]:
         types |= {f"latency_{name}{end}_us": float for end in ("", "_low", "_high")}
     types |= {f"cpu_{name}_cores": float for name in ("application", "proxy", "kernel", "total")}
     types |= {"memory_mib": float, "pods": int, "nodes": int, "usd_month": float}
-    types |= {"requests": int, "failed_requests": int, "events": int, "busiest": str, "utilisation_share": float}
+    types |= {
+        "requests": int,
+        "failed_requests": int,
+        "goodput_rps": float,
+        "events": int,
+        "busiest": str,
+        "utilisation_share": float,
+    }
     for name, unit in MODEL_ERRORS.items():
         types |= {f"model_error_{name}{end}_{unit}": float for end in ("_low", "_high")}
     return types | {"audit_ok": bool, "error": str}
@@ -307,6 +315,8 @@ def _identity(point: SweepPoint) -> dict[str, Any]:
             value = len(point.prepared.application.services)
         elif name == "cluster.nodes":
             value = str(value)  # a number, or auto
+        elif name == "cluster.nic_gbps":
+            pass  # a number, or none
         elif value is None or isinstance(value, BaseModel | list | dict):  # rules and shapes: as JSON, empty for none
             plain = to_jsonable_python(value, by_alias=True, exclude_none=True)
             value = json.dumps(plain, sort_keys=True) if plain else ""
@@ -328,7 +338,7 @@ def _numbers(row: Row) -> dict[str, Any]:
     for name, unit in MODEL_ERRORS.items():
         values[f"model_error_{name}_low_{unit}"] = bands[name].low
         values[f"model_error_{name}_high_{unit}"] = bands[name].high
-    for name in ("memory_mib", "pods", "nodes", "usd_month", "requests", "events", "busiest"):
+    for name in ("memory_mib", "pods", "nodes", "usd_month", "requests", "goodput_rps", "events", "busiest"):
         values[name] = getattr(row, name)
     return values | {
         "failed_requests": row.failed,

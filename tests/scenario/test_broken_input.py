@@ -47,7 +47,7 @@ BROKEN: list[tuple[str, str, str, str]] = [
     ("negative time", "mean_us: 500", "mean_us: -5",
      "f:11: services[0].endpoints[0].steps[0].compute.mean_us: -5 received; must be more than 0"),
     ("unknown field", "replicas: 2", "replicsa: 2",
-     "f:7: services[0].replicsa: unknown field; did you mean 'replicas'? choose from: concurrency, endpoints"),
+     "f:7: services[0].replicsa: unknown field; did you mean 'replicas'? choose from: concurrency, cpu_limit_millicores"),
     ("unknown field within a branch", "- wait: {mean_us: 10}", "- wait: {mean: 10}",
      "f:15: services[0].endpoints[0].steps[2].parallel[1].wait.mean: unknown field; did you mean 'mean_us'?"),
     ("missing field", "  - name: cart\n", "  - replicas: 1\n", "f:16: services[1].name: is missing"),

@@ -1,0 +1,132 @@
+"""Theory of contention and failure: loss, processor sharing, closed networks, set-up times, metastable retries.
+
+Sources: Kleinrock, Queueing Systems I (M/M/c/K); Kleinrock II (M/G/1-PS); Reiser and Lavenberg 1980 (MVA);
+Welch 1964 (M/G/1 with set-up: the first customer of a busy period waits for it); Bronson and others, "Metastable
+failures in distributed systems", HotOS 2021 (retry storms).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from test_theory import MEAN_US, rps, within
+from worlds import application, call, compute, costs, plan, service, simulate
+
+from meshsim.plan.plan import Op, When
+from meshsim.results.intervals import mean_interval
+from meshsim.results.run import RunResult
+from meshsim.scenario.dataplane import DataPlane
+
+
+def loss(servers: int, places: int, a: float) -> float:
+    """Probability that M/M/c/K is full; K = servers + places, a = offered load in erlangs."""
+    weights = [
+        a**n / math.factorial(min(n, servers)) / servers ** max(0, n - servers) for n in range(servers + places + 1)
+    ]
+    return weights[-1] / sum(weights)
+
+
+@pytest.mark.parametrize(("servers", "places", "a"), [(1, 0, 0.8), (1, 3, 0.9), (3, 2, 2.4), (2, 5, 4.0)])
+def test_mmck_loses_what_erlang_says(servers: int, places: int, a: float) -> None:
+    threads = {"model": "thread-per-request", "threads": servers, "queue": places}
+    app = application(service("a", [{"wait": {"mean_us": MEAN_US, "law": "exponential"}}], concurrency=threads))
+    result = simulate(plan(app, a * 1e6 / MEAN_US, load={"overload": "simulate"}), 40_000, seed=5, sample=0)
+    lost = result.measured_failed / result.measured
+    expected = loss(servers, places, a)
+    # Losses come in bursts: four times the binomial error covers it, and twice the load does not.
+    error = 4 * math.sqrt(expected * (1 - expected) / result.measured)
+    assert abs(lost - expected) < error
+    assert abs(lost - loss(servers, places, 2 * a)) > error
+
+
+@pytest.mark.parametrize(("law", "cv"), [("lognormal", 2.0), ("constant", 1.0)])
+def test_processor_sharing_depends_on_the_mean_alone(law: str, cv: float) -> None:
+    # Turns of 1 % of the mean: the sojourn of M/G/1-PS is that of M/M/1 for every law, within 5 %.
+    app = application(service("a", [compute(MEAN_US, law, cv)]))
+    sliced = simulate(plan(app, rps(0.5), slice_us=10.0), 12_000, seed=3, sample=0)
+    assert sliced.latency.mean() / 1000 == pytest.approx(MEAN_US / 0.5, rel=0.05)
+
+
+def mva(clients: int, think: float, demands: list[float]) -> tuple[float, float]:
+    """Throughput and response time of a closed network of single servers (exact mean value analysis)."""
+    queue = [0.0] * len(demands)
+    rate = response = 0.0
+    for n in range(1, clients + 1):
+        times = [d * (1 + q) for d, q in zip(demands, queue, strict=True)]
+        response = sum(times)
+        rate = n / (think + response)
+        queue = [rate * t for t in times]
+    return rate, response
+
+
+@pytest.mark.parametrize("clients", [1, 5, 20])
+def test_a_closed_network_is_mva(clients: int) -> None:
+    app = application(service("a", [compute(600), call("b")]), service("b", [compute(MEAN_US)]))
+    closed = {"clients": clients, "think_ms": 5.0}
+    result = simulate(plan(app, 1, nodes=2, load={"closed": closed}), 40_000, seed=7, sample=0)
+    rate, response = mva(clients, 5000.0, [600.0, MEAN_US])
+    assert within(mean_interval(result.latency), response)
+    assert result.measured / result.window_ns * 1000 == pytest.approx(rate, rel=0.02)
+    assert not within(mean_interval(result.latency), response * 1.1)
+
+
+@pytest.mark.parametrize("rho", [0.3, 0.7])
+def test_mm1_with_set_up_time_is_welch(rho: float) -> None:
+    # A worker that sleeps is woken: that is a set-up time. T = 1/(mu - lambda) + (2 s + lambda s2) / (2 (1 + lambda s)).
+    setup = 800.0
+    service_time: dict[str, Any] = {"wait_ns": MEAN_US * 1000, "law": "exponential"}
+    book = costs(
+        proxy__box__wakeup={"wait_ns": setup * 1000, "law": "constant"}, proxy__box__http1__request=service_time
+    )
+    plane = DataPlane.model_validate(
+        {"schema": "meshsim/dataplane/1", "name": "p", "title": "t", "summary": "s", "proxies": [
+            {"name": "box", "software": "box", "placed": "pod", "ends": ["destination"], "layer": "L7", "workers": 1,
+             "telemetry": False, "terminates_mtls": False, "capture": "explicit"}]})  # fmt: skip
+    # The answer must not pass the worker: its pass gets a condition that never holds.
+    lowered = plan(application(service("a", [])), rps(rho), dataplane=plane, book=book)
+    back = np.arange(len(lowered.op)) > int(np.flatnonzero(lowered.op == Op.BODY)[0])
+    back &= np.isin(lowered.op, [Op.ACQUIRE, Op.RELEASE, Op.WAIT])
+    lowered = replace(
+        lowered, when=np.where(back, When.OTHER_NODE, lowered.when), other=np.where(back, lowered.at, lowered.other)
+    )
+    result = simulate(lowered, 60_000, seed=3, sample=0)
+    lam, s, s2 = rho / MEAN_US, setup, setup**2
+    expected = MEAN_US / (1 - rho) + (2 * s + lam * s2) / (2 * (1 + lam * s))
+    assert within(mean_interval(result.latency), expected)
+    assert not within(mean_interval(result.latency), MEAN_US / (1 - rho))  # without set-up
+
+
+# Retry storms -------------------------------------------------------------------------------------------------------
+
+
+def storm(**retries: Any) -> RunResult:
+    """Load 0.7 and a retry after each time-out; b is ten times as slow from 1 s to 1.5 s. Runs for 12 s or so."""
+    app = application(service("a", [call("b")]), service("b", [compute(1000, "exponential")]))
+    rules = [
+        {"to": "b", "retries": {"max": 4, "per_try_timeout_ms": 20, "backoff": {"base_ms": 5, "max_ms": 20}, **retries}}
+    ]
+    trigger = [{"kind": "slow-pod", "service": "b", "factor": 10.0, "at_s": 1.0, "for_s": 0.5}]
+    return simulate(plan(app, 700, nodes=1, resilience=rules, faults=trigger), 8000, warmup=0.0, seed=2, sample=0)
+
+
+def lost(result: RunResult, since: float, until: float) -> float:
+    """Share of failed answers in a span of time, s."""
+    rows = [row for row in result.timeline.rows() if since < row["until_s"] <= until]
+    return sum(r["failed_rps"] for r in rows) / sum(r["failed_rps"] + r["good_rps"] for r in rows)
+
+
+def test_a_retry_storm_outlasts_its_trigger_and_a_budget_prevents_it() -> None:
+    # Without trigger both are well: at load 0.7 a wait of 20 ms is rare.
+    without, budgeted = storm(), storm(budget={"share": 0.1, "min_concurrency": 1})
+    for result in (without, budgeted):
+        assert lost(result, 0.0, 1.0) < 0.01
+    # The trigger is over at 1.5 s. Each call now asks for up to five pieces of work of which none is heard: load 3.5.
+    # That state feeds itself; seconds later nearly everything still fails.
+    assert lost(without, 5.0, 10.0) > 0.9
+    # With a budget at most a tenth of what is under way are retries: load 0.77, and the queue drains.
+    assert lost(budgeted, 5.0, 10.0) < 0.02
+    assert budgeted.counts["retries"] < without.counts["retries"] / 5
