@@ -311,7 +311,7 @@ class _Stations:
                     account = (slot, service, node)
                     if account not in self.of_account:
                         label = f"{name} of {deployment.application.services[service].name} on node {node + 1}"
-                        self.of_account[account] = self._pool(label, workers)
+                        self.of_account[account] = self._workers(label, workers)
                     row[slot] = self.of_account[account]
             rows.append(row)
             self.pod_node.append(node)
