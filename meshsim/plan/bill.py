@@ -61,6 +61,8 @@ def bill_of(deployment: Deployment, costs: Costs, churn_per_minute: float = 0.0)
         clusters = sum(len(group.services) * group.instances for group in groups)
         endpoints = sum(sum(pods[name] for name in group.services) * group.instances for group in groups)
         add(proxy.software, proxy.name, count, clusters, endpoints)
+        if proxy.agent is not None:
+            add(proxy.agent, proxy.agent, count, clusters, endpoints)
         for operation, units in plug_in_memory(proxy).items():
             remember(f"{proxy.name} plug-ins", operation, units * count)
     for agent in dataplane.agents:

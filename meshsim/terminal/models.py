@@ -233,8 +233,11 @@ def dataplane(plane: DataPlane) -> Iterator[RenderableType]:
     for number, step in enumerate(request_path(plane), start=1):
         yield paragraph(f"  {number}. {step}")
     yield paragraph("The answer comes back the same way.")
-    if plane.agents:
+    beside = [proxy for proxy in plane.proxies if proxy.agent is not None]
+    if plane.agents or beside:
         yield paragraph("Off the path", bold=True)
+        for proxy in beside:
+            yield paragraph(f"  {proxy.agent}, beside each {proxy.name}")
         for agent in plane.agents:
             where = "on every node" if agent.per == "node" else f"{agent.replicas} in the cluster"
             yield paragraph(f"  {agent.name} ({agent.software}), {where}")
