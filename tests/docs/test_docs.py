@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 from pathlib import Path
+from types import ModuleType
 
 import nbformat
 import pytest
 from nbclient import NotebookClient
 
+from meshsim.measure.session import refit
 from meshsim.results import rows
+from meshsim.scenario.catalog import load_book, resolve
 
 ROOT = Path(__file__).parents[2]
 
@@ -47,3 +51,31 @@ def test_a_notebook_runs_from_top_to_bottom(path: Path) -> None:
 
 def test_there_is_a_notebook() -> None:
     assert list((ROOT / "docs" / "notebooks").glob("*.ipynb"))
+
+
+def _measured() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("measured", ROOT / "docs" / "measured.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_page_of_the_measured_book_is_up_to_date() -> None:
+    assert (ROOT / "docs" / "measured.md").read_text() == _measured().page()
+
+
+def test_a_gap_of_more_than_two_to_a_published_figure_is_explained() -> None:
+    measured = _measured()
+    assert {f"{gap.operation} {gap.field}" for gap in measured.gaps()} <= set(measured.WHY)
+
+
+def test_measuring_again_gives_the_figures_within_their_intervals_nine_times_in_ten() -> None:
+    repeats = _measured().repeats()
+    assert sum(not one.differs for one in repeats) / len(repeats) >= 0.9
+
+
+def test_the_shipped_book_is_what_its_raw_samples_give() -> None:
+    path = resolve("costs", "epyc-2-vcpu")
+    assert refit(path).entries == load_book(path).entries
