@@ -45,7 +45,7 @@ def _head() -> Iterator[str]:
     yield "# What was measured on one host"
     yield ""
     yield f"The book `{BOOK}` was measured by `meshsim measure all` on the host below; it is the default book. The raw"
-    yield f"samples are in `models/costs/{book.samples}`. How it measures: [measure.md](measure.md). This page is written"
+    yield f"samples are in `models/costs/{book.samples}`. How it measures: [measure.md](measure.md). Written"
     yield "by `python docs/measured.py` from the book and its samples."
     yield ""
     yield from _table({"": name, "this host": value} for name, value in book.host.items())

@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import os
 import platform
-import resource
 import time
 from pathlib import Path
 from types import TracebackType
@@ -90,48 +89,45 @@ def speed_probe() -> float:
 class LoadWatch:
     """Watches how much CPU others use while something is measured: ``foreign_cores`` afterwards.
 
-    All that the host's processes did, less what this process and its descendants did. Interrupt time is in neither.
+    Their own accounts are added up: what the kernel counts by ticks for the whole host misjudges processes that wake
+    and sleep in step with the tick, as those do that are measured here. Kernel threads are left out, because they
+    mostly work for us; who comes and goes in between is missed.
     """
 
     foreign_cores = 0.0
 
     def __enter__(self) -> LoadWatch:
-        self._began, self._host, self._own = time.monotonic(), _host_seconds(), own_seconds()
+        self._began, self._before = time.monotonic(), foreign_seconds()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         passed = max(time.monotonic() - self._began, 1e-9)
-        foreign = (_host_seconds() - self._host) - (own_seconds() - self._own)
-        # Counted in ticks of 10 ms: what is shorter than a few of them says nothing.
-        self.foreign_cores = 0.0 if passed < 0.1 else max(0.0, foreign / passed)
+        used = sum(now - self._before.get(pid, now) for pid, now in foreign_seconds().items())
+        # Each account is in ticks of 10 ms: what is shorter than a few of them says nothing.
+        self.foreign_cores = 0.0 if passed < 0.1 else used / passed
 
 
-def _host_seconds() -> float:
-    user, nice, system = (int(word) for word in _text("/proc/stat").split("\n", 1)[0].split()[1:4])
-    return (user + nice + system) / TICKS
+KERNEL_THREADS = 2
+"""Process number of kthreadd, the parent of all kernel threads."""
 
 
-def own_seconds() -> float:
-    """CPU time of this process and of all its descendants, the ended ones included."""
-    total = 0.0
-    for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN):
-        used = resource.getrusage(who)
-        total += used.ru_utime + used.ru_stime
+def foreign_seconds() -> dict[int, float]:
+    """CPU time of each process that is neither this one, nor a descendant of it, nor a thread of the kernel."""
     parents: dict[int, int] = {}
-    ticks: dict[int, int] = {}
+    seconds: dict[int, float] = {}
     for path in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError, ValueError):
             fields = path.read_text().rpartition(")")[2].split()
             pid = int(path.parent.name)
             parents[pid] = int(fields[1])
-            ticks[pid] = sum(int(word) for word in fields[11:15])
-    me = os.getpid()
+            seconds[pid] = (int(fields[11]) + int(fields[12])) / TICKS
+    ours = {os.getpid(), KERNEL_THREADS}
     for pid in parents:
-        above = parents.get(pid)
-        while above is not None and above != me:
-            above = parents.get(above)
-        if above == me:
-            total += ticks[pid] / TICKS
-    return total
+        line = [pid]
+        while line[-1] not in ours and line[-1] in parents:
+            line.append(parents[line[-1]])
+        if line[-1] in ours:
+            ours.update(line)
+    return {pid: used for pid, used in seconds.items() if pid not in ours}

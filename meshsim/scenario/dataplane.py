@@ -27,7 +27,9 @@ class Proxy(Strict):
     software: Annotated[Name, Field(description="Key of the cost book: costs are proxy.<software>.*")]
     agent: Annotated[
         Name | None,
-        Field(description="A process beside each proxy, off the path: memory.<agent>.* and idle.<agent> of the cost book"),
+        Field(
+            description="A process beside each proxy, off the path: memory.<agent>.* and idle.<agent> of the cost book"
+        ),
     ] = None
     placed: Annotated[
         Literal["library", "pod", "service-account", "node", "waypoint"],
