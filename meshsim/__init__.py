@@ -38,8 +38,10 @@ if TYPE_CHECKING:
     from meshsim.scenario.scenario import Scenario as Scenario
     from meshsim.studies.compare import compare as compare
     from meshsim.studies.grow import grow as grow
+    from meshsim.studies.replay import replay as replay
     from meshsim.studies.single import simulate as simulate
     from meshsim.studies.sweep import sweep as sweep
+    from meshsim.studies.sweep import sweep_status as sweep_status
 
 _HOME = {
     "Application": "scenario.application",
@@ -57,9 +59,11 @@ _HOME = {
     "load_machine": "scenario.catalog",
     "load_scenario": "scenario.catalog",
     "names": "scenario.catalog",
+    "replay": "studies.replay",
     "scale": "scenario.scale",
     "simulate": "studies.single",
     "sweep": "studies.sweep",
+    "sweep_status": "studies.sweep",
 }
 """Where each public name lives: they are imported when first used, so that ``import meshsim`` is quick."""
 

@@ -193,29 +193,80 @@ def run(scenario: str, html: str | None, as_json: bool) -> int:
     return INTERRUPTED if result.partial else 0
 
 
-@cli.command(short_help="Compute a grid of scenarios, only what is missing.")
+class _Sweep(click.Group):
+    """``sweep STUDY …`` is short for ``sweep run STUDY …``."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if args and args[0] not in self.commands and args[0] not in ctx.help_option_names:
+            args = ["run", *args]
+        return super().parse_args(ctx, args)
+
+
+@cli.group(cls=_Sweep, short_help="Compute many scenarios, only what is missing.")
+def sweep() -> None:
+    """Compute many scenarios into a folder, only what is missing.
+
+    meshsim sweep STUDY --out DIR is short for meshsim sweep run STUDY --out DIR.
+    """
+
+
+@sweep.command("run")
 @click.argument("study", type=click.Path())
 @click.option("--out", required=True, type=click.Path(file_okay=False), metavar="DIR",
               help="Folder of the results: one Parquet file a point.")  # fmt: skip
 @click.option("--jobs", type=int, metavar="N", help="Processes  [default: one a core]")
-@click.option("--dry-run", is_flag=True, help="Only say how many points there are and how many are missing.")
-def sweep(study: str, out: str, jobs: int | None, dry_run: bool) -> int:
-    """Compute a grid of scenarios; a second run computes only what is missing.
+@click.option("--backend", type=click.Choice(["processes", "dask"]), default="processes", show_default=True,
+              help="Where to compute: on this machine, or on a Dask cluster (extra meshsim[dask]).")  # fmt: skip
+@click.option("--scheduler", metavar="ADDRESS", help="Of the Dask cluster: tcp://host:8786.")
+@click.option("--dry-run", is_flag=True,
+              help="Only say how many points there are, how many are missing, how long they will take.")  # fmt: skip
+@_json_option
+def sweep_run(study: str, out: str, as_json: bool, **options: Any) -> int:
+    """Compute the points of a study that DIR does not hold yet.
 
-    STUDY: path of a study file (meshsim schema study).
+    STUDY: path of a study file (docs/studies.md, meshsim schema study). What ends a run, be it kill -9, costs at
+    most the points under way. Several runs into one folder share the work.
     """
     from meshsim.studies.sweep import sweep as run_sweep
+    from meshsim.terminal import sweeps
 
-    done = _with_progress("sweep", lambda **live: run_sweep(study, out, jobs=jobs, dry_run=dry_run, **live))
-    missing = len(done.points) - done.known - done.computed
-    _print(
-        [
-            f"{len(done.points)} points: {done.known} were there, {done.computed} computed, {missing} missing"
-            + (f"; {done.failed} could not be simulated, column error says why." if done.failed else "."),
-            f"One Parquet file a point in {done.folder}." if not dry_run else "Nothing was computed (--dry-run).",
-        ]
-    )
+    done = _with_progress("sweep", lambda **live: run_sweep(study, out, **options, **live))
+    _print(_plain(done.to_dict()) if as_json else sweeps.done(done))
     return INTERRUPTED if done.partial else 0
+
+
+@sweep.command("status")
+@click.argument("folder", type=click.Path(), metavar="DIR")
+@_json_option
+def sweep_status_(folder: str, as_json: bool) -> None:
+    """Show what a folder of results holds, and what is missing.
+
+    DIR: the folder that sweep --out named.
+    """
+    from meshsim.studies.sweep import sweep_status
+    from meshsim.terminal import sweeps
+
+    found = sweep_status(folder)
+    _print(_plain(found) if as_json else sweeps.status(found))
+
+
+@cli.command()
+@click.argument("folder", type=click.Path(), metavar="DIR")
+@click.argument("row")
+@_json_option
+def replay(folder: str, row: str, as_json: bool) -> int:
+    """Run one stored point again, and check that it comes out the same to the last bit.
+
+    DIR: the folder that sweep --out named. ROW: the column key of the row, or enough of its beginning.
+    """
+    from meshsim.studies.replay import replay as run_again
+    from meshsim.terminal import sweeps
+
+    again = _with_progress("replay", lambda **live: run_again(folder, row, **live))
+    _print(_plain(again.to_dict()) if as_json else sweeps.replay(again))
+    if again.partial:
+        return INTERRUPTED
+    return 0 if again.identical else BROKEN
 
 
 # Measuring this host -----------------------------------------------------------------------------------------------

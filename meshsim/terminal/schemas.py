@@ -10,7 +10,7 @@ from meshsim.formats.schema import MODELS, json_schema
 from meshsim.results.rows import ComparisonReport, GrowthReport
 from meshsim.scenario.base import MeshsimError
 from meshsim.scenario.suggest import choices
-from meshsim.studies.sweep import Study
+from meshsim.studies.study import Study
 
 REPORTS: dict[str, type[BaseModel]] = {"compare": ComparisonReport, "grow": GrowthReport}
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
