@@ -203,8 +203,8 @@ def _blocks(document: Document, study: Study) -> Iterator[Block]:
     owner: dict[str, str] = {}
 
     def claim(name: str, place: tuple[str | int, ...]) -> None:
-        parent = next((known for known in kinds if name.startswith(known + ".")), None)
-        if name not in kinds and parent is None:
+        # A part of the scenario as a whole is fine, and what lies within a field has rules of its own.
+        if not any(known == name or known.startswith(name + ".") or name.startswith(known + ".") for known in kinds):
             raise document.fail(place, f"unknown field of a scenario; {choices(name, kinds, limit=20)}")
         block = ".".join(map(str, place[:-1]))
         if owner.setdefault(name, str(place[0])) != str(place[0]):
