@@ -139,6 +139,19 @@ class Refused(Out):
     reason: str = Field(description="Which station is overloaded and where it saturates, or what does not fit")
 
 
+class Verdict(Out):
+    """Which of two data planes needs less of something, on the same requests."""
+
+    metric: str = Field(description="p50, p90, p99, p999 or usd_month")
+    unit: Literal["us", "USD/month"]
+    a: str
+    b: str
+    difference: Estimate = Field(description="a minus b, paired")
+    probability_a_lower: float | None = Field(description="Of the sampling error alone; null if runs were too short")
+    settled: bool = Field(description="That chance is below 0.5 % or above 99.5 %")
+    sentence: str
+
+
 class ComparisonReport(Out):
     """``compare --json`` and, with one row, ``run --json``."""
 
@@ -147,6 +160,8 @@ class ComparisonReport(Out):
     rps: float
     rows: list[Row]
     provenance: Provenance
+    replications: int = Field(default=1, description="Runs a data plane, with seeds one after the other, pooled")
+    verdicts: list[Verdict] = Field(default=[], description="Each pair of data planes, if that was asked for")
     refused: list[Refused] = []
     notes: list[str] = Field(default=[], description="What was assumed or left out on the way")
     partial: bool = Field(default=False, description="Stopped before every run was done: rows are missing")
