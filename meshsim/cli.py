@@ -72,6 +72,26 @@ def _nodes(ctx: click.Context, param: click.Parameter, value: str) -> int | str:
         raise click.BadParameter(f"{value!r} received; a whole number or auto was expected") from None
 
 
+def _warmup(ctx: click.Context, param: click.Parameter, value: str | None) -> float | str | None:
+    """'auto' or a number."""
+    if value is None or value == "auto":
+        return value
+    try:
+        return float(value)
+    except ValueError:
+        raise click.BadParameter(f"{value!r} received; a number or auto was expected") from None
+
+
+def _share(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
+    """'5%' or '0.05'."""
+    if value is None:
+        return None
+    try:
+        return float(value[:-1]) / 100 if value.endswith("%") else float(value)
+    except ValueError:
+        raise click.BadParameter(f"{value!r} received; a share such as 5% or 0.05 was expected") from None
+
+
 def _study_options(command: Command) -> Command:
     """What compare and grow both take."""
     options = [
@@ -85,8 +105,9 @@ def _study_options(command: Command) -> Command:
         ),
         click.option("--policy", type=click.Choice(["L4", "L7"]), default="L7", show_default=True,
                      help="What the mesh is asked to do."),
-        click.option("--warmup", type=float, metavar="SHARE",
-                     help="Requests before the measured ones, as a share of them  [default: 0.1, more at high rates]"),
+        click.option("--warmup", callback=_warmup, metavar="SHARE|auto",
+                     help="Requests before the measured ones, as a share of them; auto (compare): "
+                          "until pilot runs have settled  [default: 0.1, more at high rates]"),
         click.option("--seed", type=int, default=1, show_default=True, help="Of all random numbers."),
         click.option("--costs", multiple=True, default=list(defaults.COSTS), show_default=True, metavar="BOOK",
                      help="Cost book, name or path; may be repeated, the first that knows an operation wins."),
@@ -117,6 +138,13 @@ _json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON 
 @click.option("--requests", type=int, default=defaults.COMPARE_REQUESTS, show_default=True,
               help="Measured requests; p99.9 needs 10 000.")  # fmt: skip
 @click.option("--services", type=int, metavar="N", help="Scale the application to that many services first.")
+@click.option("--settle", is_flag=True,
+              help="Add replications until it is known of each pair which data plane has the lower --of.")  # fmt: skip
+@click.option("--precision", callback=_share, metavar="SHARE",
+              help="Add replications until --of is known so well: 5%.")  # fmt: skip
+@click.option("--of", type=click.Choice(["p50", "p90", "p99", "p999"]), default="p99", show_default=True,
+              help="Quantile of --settle and --precision.")  # fmt: skip
+@click.option("--budget", type=int, default=16, show_default=True, metavar="N", help="Replications at most.")
 @click.option("--html", type=click.Path(dir_okay=False), metavar="FILE", help="Write a page that opens offline, too.")
 def compare(application: str, as_json: bool, html: str | None, **options: Any) -> int:
     """Compare data planes under one load.
@@ -160,6 +188,8 @@ def grow(application: str, as_json: bool, html: str | None, no_html: bool, **opt
     from meshsim.studies import grow as study
     from meshsim.terminal import reports
 
+    if options["warmup"] == "auto":
+        raise click.UsageError("--warmup: auto received; grow takes a number, only compare finds it by pilot runs.")
     if html is not None and no_html:
         raise click.UsageError("--html and --no-html are both given; choose one.")
     _refuse_unwritable(html)

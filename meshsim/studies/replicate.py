@@ -216,10 +216,11 @@ def _verdict(metric: str, unit: Literal["us", "USD/month"], words: str, a: Point
     if chance is None:
         sentence = f"The {words} of {names[0]} and {names[1]} cannot be told apart: {apart.note}."
     else:
-        how = _amount(apart, unit)
         sure = max(chance, 1 - chance)
-        told = "" if settled else ", not settled"
-        sentence = f"The {words} of {lower} is lower than that of {higher} by {how} (95 %; P = {sure:.4g}{told})."
+        told = "P > 0.999" if sure > 0.999 else f"P = {sure:.3f}"
+        if not settled:
+            told += ", not settled"
+        sentence = f"The {words} of {lower} is lower than that of {higher} by {_amount(apart, unit)}, 95 % ({told})."
     return Verdict(
         metric=metric, unit=unit, a=names[0], b=names[1], difference=apart, probability_a_lower=chance,
         settled=settled, sentence=sentence,
@@ -233,5 +234,7 @@ def _amount(apart: Estimate, unit: str) -> str:
     assert apart.high is not None
     value, half = abs(apart.value), (apart.high - apart.low) / 2
     scale, name = (1000.0, "ms") if unit == "us" and value >= 1000 else (1.0, "µs" if unit == "us" else "$ a month")
+    if not half:
+        return f"{value / scale:.2f} {name}"
     digits = digits_for(half / scale)
     return f"{value / scale:.{digits}f} ± {half / scale:.{digits}f} {name}"

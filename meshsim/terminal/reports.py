@@ -33,6 +33,7 @@ def comparison(report: ComparisonReport) -> Iterator[RenderableType]:
         yield latency_table(report.rows)
         yield cpu_table(report.rows)
         yield bill_table(report.rows)
+        yield from verdicts(report)
         yield from too_short(report.rows)
         yield from failed_audits(report.rows)
     yield from notes(report)
@@ -159,6 +160,15 @@ def bill_table(rows: Sequence[Row]) -> Table:
             cells += [f"{more.memory_mib:+,.0f}", f"{more.pods:+,}", f"{more.usd_month:+,.2f}"] if more else [""] * 3
         table.add_row(escape(row.dataplane), *cells)
     return table
+
+
+def verdicts(report: ComparisonReport) -> Iterator[Text]:
+    """Which of each pair is lower, and how sure that is."""
+    if report.verdicts:
+        runs = f"{report.replications} replication{'s' if report.replications > 1 else ''}"
+        yield paragraph(f"Verdicts after {runs} of each data plane", bold=True)
+    for verdict in report.verdicts:
+        yield paragraph(f"  {verdict.sentence}")
 
 
 def size_table(title: str, rows: Sequence[Row], show: Callable[[Row], str]) -> Table:
