@@ -26,4 +26,4 @@ def mser5(series: ArrayLike) -> int | None:
     sums, squares = np.cumsum(means[::-1])[::-1], np.cumsum(means[::-1] ** 2)[::-1]
     error = np.maximum(squares - sums**2 / left, 0.0) / left**2.0
     best = int(np.argmin(error[: groups - 2]))  # the last few groups have hardly a variance
-    return best * GROUP if best <= groups // 2 else None
+    return best * GROUP if best < groups // 2 else None
