@@ -7,7 +7,7 @@ General layout, from the ground up (an import only ever points down):
     plan/       lowering: place pods, compose the hops of a data plane, flat arrays; also the static bill
     results/    histograms, intervals, attribution, self-audit, and the rows that are reported
     engines/    reference.py runs a plan with SimPy
-    studies/    compare, grow, run, sweep
+    studies/    compare, grow, run, sweep, replay, solve
     formats/    other people's files: isotope service graphs; the HTML page
     figures/    one pure function a chart
     app/        the Streamlit page
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from meshsim.studies.grow import grow as grow
     from meshsim.studies.replay import replay as replay
     from meshsim.studies.single import simulate as simulate
+    from meshsim.studies.solve import solve as solve
     from meshsim.studies.sweep import sweep as sweep
     from meshsim.studies.sweep import sweep_status as sweep_status
 
@@ -62,6 +63,7 @@ _HOME = {
     "replay": "studies.replay",
     "scale": "scenario.scale",
     "simulate": "studies.single",
+    "solve": "studies.solve",
     "sweep": "studies.sweep",
     "sweep_status": "studies.sweep",
 }

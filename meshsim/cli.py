@@ -82,6 +82,11 @@ def _warmup(ctx: click.Context, param: click.Parameter, value: str | None) -> fl
         raise click.BadParameter(f"{value!r} received; a number or auto was expected") from None
 
 
+def _refuse_auto(warmup: float | str | None) -> None:
+    if warmup == "auto":
+        raise click.UsageError("--warmup: auto received; a number was expected, only compare finds it by pilot runs.")
+
+
 def _share(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
     """'5%' or '0.05'."""
     if value is None:
@@ -188,8 +193,7 @@ def grow(application: str, as_json: bool, html: str | None, no_html: bool, **opt
     from meshsim.studies import grow as study
     from meshsim.terminal import reports
 
-    if options["warmup"] == "auto":
-        raise click.UsageError("--warmup: auto received; grow takes a number, only compare finds it by pilot runs.")
+    _refuse_auto(options["warmup"])
     if html is not None and no_html:
         raise click.UsageError("--html and --no-html are both given; choose one.")
     _refuse_unwritable(html)
@@ -199,6 +203,48 @@ def grow(application: str, as_json: bool, html: str | None, no_html: bool, **opt
     if not no_html and result.rows:
         _write_page(html or f"meshsim-grow-{result.report.application}.html", growth_page(result.report))
     return INTERRUPTED if result.partial else 0
+
+
+def _milliseconds(ctx: click.Context, param: click.Parameter, value: str) -> float:
+    """'20ms', '500us' or '1s'."""
+    for unit, factor in (("ms", 1.0), ("us", 1e-3), ("µs", 1e-3), ("s", 1e3)):
+        if value.endswith(unit):
+            try:
+                return float(value.removesuffix(unit)) * factor
+            except ValueError:
+                break
+    raise click.BadParameter(f"{value!r} received; a time such as 20ms, 500us or 1s was expected")
+
+
+@cli.command()
+@click.argument("application")
+@click.option("--find", type=click.Choice(["rps", "nodes", "replicas"]), default="rps", show_default=True,
+              help="The highest rate, the fewest nodes, or the fewest replicas.")  # fmt: skip
+@click.option("--target", "target_ms", required=True, callback=_milliseconds, metavar="TIME",
+              help="The latency to keep: 20ms, 500us, 1s.")  # fmt: skip
+@click.option("--of", type=click.Choice(["p50", "p90", "p99", "p999"]), default="p99", show_default=True,
+              help="Quantile that keeps it.")  # fmt: skip
+@click.option("--service", metavar="NAME", help="Whose replicas are varied  [default: those of all services]")
+@click.option("--budget", type=int, default=4, show_default=True, metavar="N",
+              help="Replications of a trial that is too close to the target to say.")  # fmt: skip
+@_study_options
+@click.option("--rps", type=float, default=defaults.RPS, show_default=True,
+              help="Requests a second from outside; with --find rps, where to begin.")  # fmt: skip
+@click.option("--requests", type=int, default=6_000, show_default=True, help="Measured requests of a trial.")
+@click.option("--services", type=int, metavar="N", help="Scale the application to that many services first.")
+def solve(application: str, as_json: bool, **options: Any) -> int:
+    """Find what it takes to keep a latency target, on each data plane.
+
+    APPLICATION: a name (meshsim list), or the path of an application or of an isotope service graph. The target is
+    kept where the upper end of the quantile's 95 % interval keeps it.
+    """
+    from meshsim.studies.solve import solve as study
+    from meshsim.terminal import reports
+
+    _refuse_auto(options["warmup"])
+    report = _with_progress("solve", lambda **live: study(application, **options, **live))
+    _print(report.model_dump_json(by_alias=True, indent=2) + "\n" if as_json else reports.solutions(report))
+    return INTERRUPTED if report.partial else 0
 
 
 @cli.command(short_help="Simulate one scenario and report all of it.")

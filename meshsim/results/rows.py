@@ -192,3 +192,41 @@ class GrowthReport(Out):
     refused: list[Refused] = []
     notes: list[str] = Field(default=[], description="What was assumed or left out on the way")
     partial: bool = Field(default=False, description="Stopped before every run was done: rows are missing")
+
+
+class Trial(Out):
+    """One value that was tried for a latency target."""
+
+    value: float
+    latency_us: Estimate | None = Field(description="Of the quantile asked for; null if it cannot be simulated")
+    outcome: Literal["kept", "missed", "unsure"] = Field(description="unsure: the interval contains the target")
+    replications: int
+    reason: str = Field(default="", description="Why it cannot be simulated")
+
+
+class Solution(Out):
+    """What it takes a data plane to keep a latency target."""
+
+    dataplane: str
+    answer: float | None = Field(description="Null if nothing that was tried keeps it")
+    beyond: float | None = Field(description="The nearest value that was found not to keep it; null if there is none")
+    latency_us: Estimate | None = Field(description="At the answer, or at the first trial if there is no answer")
+    latency_beyond_us: Estimate | None
+    verified: bool | None = Field(description="Answer and beyond, simulated with other random numbers, say the same")
+    trials: list[Trial]
+    sentence: str
+
+
+class SolutionReport(Out):
+    """``solve --json``."""
+
+    schema_: Literal["meshsim/solve/1"] = Field(default="meshsim/solve/1", alias="schema")
+    application: str
+    find: Literal["rps", "nodes", "replicas"]
+    unit: str
+    of: Literal["p50", "p90", "p99", "p999"]
+    target_ms: float
+    solutions: list[Solution]
+    provenance: Provenance
+    notes: list[str] = []
+    partial: bool = False

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from meshsim.figures import numbers
-from meshsim.results.rows import ComparisonReport, Estimate, GrowthReport, Provenance, Row
+from meshsim.results.rows import ComparisonReport, Estimate, GrowthReport, Provenance, Row, SolutionReport
 from meshsim.studies.report import digits_for
 from meshsim.studies.single import Simulation
 
@@ -63,6 +63,35 @@ def growth(report: GrowthReport) -> Iterator[RenderableType]:
             yield paragraph("  None between these sizes that stands out from the sampling error.")
     yield from notes(report)
     yield footer(report.provenance)
+
+
+def solutions(report: SolutionReport) -> Iterator[RenderableType]:
+    """What each data plane takes to keep the target."""
+    of = LATENCIES[report.of]
+    yield heading(f"{report.application}: what keeps {of} at most {report.target_ms:g} ms")
+    if report.partial:
+        yield Text("Stopped early: this is what was finished until then.", style="bold")
+    table = new_table(f"In {report.unit}; latency in ms")
+    columns(table, "data plane", "kept with", of, "not with", of, "trials", "verified")
+    for one in report.solutions:
+        cells = [TOO_SHORT if one.answer is None else f"{one.answer:g}", _trial_cell(one.latency_us)]
+        cells += ["" if one.beyond is None else f"{one.beyond:g}", _trial_cell(one.latency_beyond_us)]
+        told = {None: "", True: "yes", False: "NO"}[one.verified]
+        table.add_row(escape(one.dataplane), *cells, str(len(one.trials)), told)
+    yield table
+    for one in report.solutions:
+        yield paragraph(f"  {one.sentence}")
+    yield paragraph(
+        "Kept: the upper end of the 95 % interval is at most the target. Verified: with other random numbers, the "
+        "answer keeps it and the next value does not."
+    )
+    for note in report.notes:
+        yield paragraph(f"  Note: {note}")
+    yield footer(report.provenance)
+
+
+def _trial_cell(estimate: Estimate | None) -> str:
+    return "" if estimate is None else plus_minus(estimate, 1e-3)
 
 
 def simulation(result: Simulation) -> Iterator[RenderableType]:
