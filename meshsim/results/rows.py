@@ -90,6 +90,16 @@ class Attribution(Out):
     waiting_us: float
 
 
+class Tail(Out):
+    """Where the slowest requests spend their time, against typical ones; of the sampled requests."""
+
+    typical: list[Attribution] = Field(description="Mean of those between the 45th and the 55th percentile")
+    slowest: list[Attribution] = Field(description="Mean of those above slowest_from")
+    slowest_from: float = Field(description="Quantile of the sampled latencies: 0.99 is the slowest hundredth")
+    typical_requests: int
+    slowest_requests: int
+
+
 class Row(Out):
     """One data plane under one load."""
 
@@ -111,6 +121,7 @@ class Row(Out):
     utilisation: float = Field(description="Of that station")
     model_error: ModelError
     attribution: list[Attribution]
+    tail: Tail | None = Field(default=None, description="Null where fewer than 500 requests were kept whole")
     difference: Difference | None = None
     audit: Audit
 

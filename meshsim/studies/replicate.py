@@ -14,7 +14,18 @@ from typing import Literal
 
 from meshsim.results.histogram import BatchedHistogram
 from meshsim.results.intervals import estimate_quantile, mean_interval, probability_below_zero, quantile_difference
-from meshsim.results.rows import Attribution, Audit, Band, CpuCores, Estimate, ModelError, Quantiles, Refused, Verdict
+from meshsim.results.rows import (
+    Attribution,
+    Audit,
+    Band,
+    CpuCores,
+    Estimate,
+    ModelError,
+    Quantiles,
+    Refused,
+    Tail,
+    Verdict,
+)
 from meshsim.scenario.base import MeshsimError
 from meshsim.studies.point import Point, usd_difference
 from meshsim.studies.pool import Progress
@@ -140,6 +151,7 @@ def pool(points: Sequence[Point]) -> Point:
                 **{name: _mean_band([getattr(error, name) for error in errors]) for name in ModelError.model_fields}
             ),
             "attribution": _mean_attribution([row.attribution for row in rows]),
+            "tail": _mean_tail([row.tail for row in rows if row.tail is not None]),
             "audit": _all_audits([row.audit for row in rows]),
         }
     )
@@ -174,6 +186,18 @@ def _mean_attribution(each: Sequence[list[Attribution]]) -> list[Attribution]:
         )
         for (component, operation), spent in largest_first
     ]
+
+
+def _mean_tail(tails: Sequence[Tail]) -> Tail | None:
+    if not tails:
+        return None
+    return Tail(
+        typical=_mean_attribution([tail.typical for tail in tails]),
+        slowest=_mean_attribution([tail.slowest for tail in tails]),
+        slowest_from=_mean([tail.slowest_from for tail in tails]),
+        typical_requests=sum(tail.typical_requests for tail in tails),
+        slowest_requests=sum(tail.slowest_requests for tail in tails),
+    )
 
 
 def _all_audits(audits: Sequence[Audit]) -> Audit:

@@ -12,7 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from meshsim.figures import numbers
-from meshsim.results.rows import ComparisonReport, Estimate, GrowthReport, Provenance, Row, SolutionReport
+from meshsim.results.rows import ComparisonReport, Estimate, GrowthReport, Provenance, Row, SolutionReport, Tail
+from meshsim.results.tail import compared
 from meshsim.studies.report import digits_for
 from meshsim.studies.single import Simulation
 
@@ -21,6 +22,7 @@ LATENCIES = {"p50": "p50", "p90": "p90", "p99": "p99", "p999": "p99.9"}
 TOO_SHORT = "–"
 CROSSOVERS_SHOWN = 12
 CALLS_SHOWN = 25
+TAIL_SHOWN = 10
 STATIONS_SHOWN = 8
 
 
@@ -110,6 +112,8 @@ def simulation(result: Simulation) -> Iterator[RenderableType]:
     yield bill_table(report.rows)
     yield from too_short(report.rows)
     yield attribution_table(row)
+    if row.tail is not None:
+        yield tail_table(row.tail)
     yield calls_table(result)
     yield stations_table(result)
     memory = new_table("Memory")
@@ -231,6 +235,23 @@ def attribution_table(row: Row) -> Table:
     for part in sorted(row.attribution, key=lambda part: -total[part]):
         numbers_ = (part.running_us, part.queueing_us, part.waiting_us, total[part])
         table.add_row(part.component, escape(part.operation), *(f"{number:,.1f}" for number in numbers_))
+    return table
+
+
+def tail_table(tail: Tail) -> Table:
+    """What the slowest requests wait for that typical ones do not, the largest difference first."""
+    unit = {"running": "running", "queueing": "in line", "waiting": "off the CPU"}
+    table = new_table(
+        f"Where the slowest {1 - tail.slowest_from:.1%} spend their time, µs (mean of {tail.slowest_requests} "
+        f"requests, against {tail.typical_requests} around the median)"
+    )
+    for name in ("who", "operation", "how"):
+        table.add_column(name)
+    for name in ("median", "slowest", "more"):
+        table.add_column(name, justify="right")
+    for part in compared(tail)[:TAIL_SHOWN]:
+        numbers_ = (part.typical_us, part.slowest_us, part.slowest_us - part.typical_us)
+        table.add_row(part.component, escape(part.operation), unit[part.phase], *(f"{us:,.1f}" for us in numbers_))
     return table
 
 
