@@ -13,7 +13,7 @@ def write_study(folder: Path, points: int = 6, requests: int = 100, name: str = 
     path = folder / name
     path.write_text(
         "schema: meshsim/study/1\nname: small\n"
-        f"scenario: {{application: two-tier, run: {{requests: {requests}, sample: 50}}}}\n"
+        f"scenario: {{application: two-tier, run: {{requests: {requests}, sample: 0}}}}\n"
         f"grid: {{dataplane: [no-mesh, linkerd]}}\nreplications: {points // 2}\n"
     )
     return path
