@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from meshsim.studies.compare import compare as compare
     from meshsim.studies.grow import grow as grow
     from meshsim.studies.replay import replay as replay
+    from meshsim.studies.sensitivity import sensitivity as sensitivity
     from meshsim.studies.single import simulate as simulate
     from meshsim.studies.solve import solve as solve
     from meshsim.studies.sweep import sweep as sweep
@@ -62,6 +63,7 @@ _HOME = {
     "names": "scenario.catalog",
     "replay": "studies.replay",
     "scale": "scenario.scale",
+    "sensitivity": "studies.sensitivity",
     "simulate": "studies.single",
     "solve": "studies.solve",
     "sweep": "studies.sweep",

@@ -247,6 +247,33 @@ def solve(application: str, as_json: bool, **options: Any) -> int:
     return INTERRUPTED if report.partial else 0
 
 
+@cli.command(short_help="Show which costs matter, and what their errors leave.")
+@click.argument("application")
+@_study_options
+@click.option("--rps", type=float, default=defaults.RPS, show_default=True, help="Requests a second from outside.")
+@click.option("--of", type=click.Choice(["p50", "p90", "p99", "p999"]), default="p99", show_default=True,
+              help="Quantile that is looked at.")  # fmt: skip
+@click.option("--top", type=int, default=8, show_default=True, metavar="N", help="Costs to move one at a time.")
+@click.option("--draws", type=int, default=40, show_default=True, metavar="N",
+              help="Cost books drawn at random; 0: none.")  # fmt: skip
+@click.option("--sobol", type=int, default=0, show_default=True, metavar="N",
+              help="Base samples of Sobol indices, a power of two; N x (top + 2) runs a data plane. 0: none.")  # fmt: skip
+@click.option("--requests", type=int, default=3_000, show_default=True, help="Measured requests of a run.")
+@click.option("--services", type=int, metavar="N", help="Scale the application to that many services first.")
+def sensitivity(application: str, as_json: bool, **options: Any) -> int:
+    """Show which costs and settings matter, and what the errors of the costs leave of every figure.
+
+    APPLICATION: a name (meshsim list), or the path of an application or of an isotope service graph.
+    """
+    from meshsim.studies.sensitivity import sensitivity as study
+    from meshsim.terminal import reports
+
+    _refuse_auto(options["warmup"])
+    report = _with_progress("sensitivity", lambda **live: study(application, **options, **live))
+    _print(report.model_dump_json(by_alias=True, indent=2) + "\n" if as_json else reports.sensitivity(report))
+    return INTERRUPTED if report.partial else 0
+
+
 @cli.command(short_help="Simulate one scenario and report all of it.")
 @click.argument("scenario", type=click.Path())
 @click.option("--html", type=click.Path(dir_okay=False), metavar="FILE", help="Write a page that opens offline, too.")

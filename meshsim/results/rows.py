@@ -241,3 +241,73 @@ class SolutionReport(Out):
     provenance: Provenance
     notes: list[str] = []
     partial: bool = False
+
+
+class Influence(Out):
+    """One input moved to either end of its range, everything else as it was, on the same requests."""
+
+    dataplane: str
+    input: str = Field(description="An operation of the cost book, or a field of the scenario")
+    kind: Literal["cost", "setting"]
+    factor_low: float = Field(description="Ends of the 95 % range of a cost, as factors of it; of a setting, as chosen")
+    factor_high: float
+    value_us: float | None = Field(description="The quantile as it is; null if the run is too short")
+    at_low_us: float | None = Field(description="Null if the data plane is overloaded there")
+    at_high_us: float | None
+
+    @property
+    def swing_us(self) -> float:
+        """How far apart the ends are; infinite where one of them is overloaded."""
+        if self.at_low_us is None or self.at_high_us is None:
+            return float("inf")
+        return abs(self.at_high_us - self.at_low_us)
+
+
+class PropagatedBand(Out):
+    """A figure with the band that uncertain costs leave it: 95 % of a lognormal law through the drawn cost books."""
+
+    dataplane: str
+    metric: str
+    unit: str
+    value: float | None
+    low: float | None
+    high: float | None
+
+
+class Chance(Out):
+    """How often a data plane comes out lower than another over the drawn cost books."""
+
+    metric: str
+    a: str
+    b: str
+    probability_a_lower: float
+    draws: int
+
+
+class SobolIndex(Out):
+    """Share of the variance of the quantile that a cost explains, alone and with all others; 95 % half-widths."""
+
+    dataplane: str
+    operation: str
+    first_order: float
+    first_order_half_width: float
+    total: float
+    total_half_width: float
+
+
+class SensitivityReport(Out):
+    """``sensitivity --json``."""
+
+    schema_: Literal["meshsim/sensitivity/1"] = Field(default="meshsim/sensitivity/1", alias="schema")
+    application: str
+    rps: float
+    of: Literal["p50", "p90", "p99", "p999"]
+    influences: list[Influence]
+    bands: list[PropagatedBand]
+    chances: list[Chance]
+    sobol: list[SobolIndex]
+    draws: int
+    provenance: Provenance
+    refused: list[Refused] = []
+    notes: list[str] = []
+    partial: bool = False

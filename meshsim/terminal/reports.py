@@ -12,7 +12,16 @@ from rich.table import Table
 from rich.text import Text
 
 from meshsim.figures import numbers
-from meshsim.results.rows import ComparisonReport, Estimate, GrowthReport, Provenance, Row, SolutionReport, Tail
+from meshsim.results.rows import (
+    ComparisonReport,
+    Estimate,
+    GrowthReport,
+    Provenance,
+    Row,
+    SensitivityReport,
+    SolutionReport,
+    Tail,
+)
 from meshsim.results.tail import compared
 from meshsim.studies.report import digits_for
 from meshsim.studies.single import Simulation
@@ -94,6 +103,44 @@ def solutions(report: SolutionReport) -> Iterator[RenderableType]:
 
 def _trial_cell(estimate: Estimate | None) -> str:
     return "" if estimate is None else plus_minus(estimate, 1e-3)
+
+
+def sensitivity(report: SensitivityReport) -> Iterator[RenderableType]:
+    """Tornado, bands, chances and Sobol indices as tables."""
+    of = LATENCIES[report.of]
+    yield heading(f"{report.application}: what {of} depends on, {numbers.count(report.rps)} requests/s from outside")
+    if report.partial:
+        yield Text("Stopped early: this is what was finished until then.", style="bold")
+    table = new_table(f"{of} in ms with one input at either end of its 95 % range (settings: as given)")
+    columns(table, "data plane", "input", "range", "as it is", "at its low end", "at its high end")
+    for one in report.influences:
+        cells = [TOO_SHORT if us is None else numbers.digits(us / 1000) for us in (one.value_us, one.at_low_us)]
+        cells.append("overloaded" if one.at_high_us is None else numbers.digits(one.at_high_us / 1000))
+        table.add_row(escape(one.dataplane), escape(one.input), f"x{one.factor_low:.2f}–{one.factor_high:.2f}", *cells)
+    yield table
+    if report.bands:
+        table = new_table(f"What the errors of all costs together leave: 95 % over {report.draws} drawn cost books")
+        columns(table, "data plane", "figure", "as it is", "low", "high", "unit")
+        for band in report.bands:
+            shown = (TOO_SHORT if x is None else numbers.digits(x) for x in (band.value, band.low, band.high))
+            table.add_row(escape(band.dataplane), band.metric, *shown, band.unit)
+        yield table
+    for chance in report.chances:
+        yield paragraph(
+            f"  {chance.a} has a lower {chance.metric} than {chance.b} in {chance.probability_a_lower:.0%} of the "
+            f"{chance.draws} drawn cost books."
+        )
+    if report.sobol:
+        table = new_table(f"Sobol indices of {of}: share of its variance")
+        columns(table, "data plane", "cost", "alone", "with all others")
+        for index in report.sobol:
+            alone = f"{index.first_order:.2f} ± {index.first_order_half_width:.2f}"
+            total = f"{index.total:.2f} ± {index.total_half_width:.2f}"
+            table.add_row(escape(index.dataplane), escape(index.operation), alone, total)
+        yield table
+    for note in report.notes:
+        yield paragraph(f"  Note: {note}")
+    yield footer(report.provenance)
 
 
 def simulation(result: Simulation) -> Iterator[RenderableType]:
