@@ -257,7 +257,7 @@ def solve(application: str, as_json: bool, **options: Any) -> int:
 @click.option("--draws", type=int, default=40, show_default=True, metavar="N",
               help="Cost books drawn at random; 0: none.")  # fmt: skip
 @click.option("--sobol", type=int, default=0, show_default=True, metavar="N",
-              help="Base samples of Sobol indices, a power of two; N x (top + 2) runs a data plane. 0: none.")  # fmt: skip
+              help="Base samples of Sobol indices, a power of two: N x (top + 2) runs. 0: none.")  # fmt: skip
 @click.option("--requests", type=int, default=3_000, show_default=True, help="Measured requests of a run.")
 @click.option("--services", type=int, metavar="N", help="Scale the application to that many services first.")
 def sensitivity(application: str, as_json: bool, **options: Any) -> int:

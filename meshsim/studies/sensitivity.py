@@ -66,11 +66,12 @@ def with_factors(costs: Costs, factors: Mapping[str, float]) -> Costs:
         amounts = {name: getattr(entry, name) * factor for name in AMOUNTS if getattr(entry, name)}
         entries.append(entry.model_copy(update=amounts) if factor != 1.0 else entry)
     names = "-".join(book.name for book in costs.books)
-    return Costs([CostBook(schema="meshsim/costs/1", name=names[:120], entries=entries)])
+    book = {"schema": "meshsim/costs/1", "name": names[:120], "entries": entries}
+    return Costs([CostBook.model_validate(book)])
 
 
 def draw_factors(costs: Costs, draws: int, seed: int) -> list[dict[str, float]]:
-    """Factors of every cost in force, ``draws`` times. Of a cost that several data planes share, they share the draw."""
+    """Factors of every cost in force, ``draws`` times; data planes that share a cost share its draws."""
     random = np.random.default_rng(seed)
     entries = sorted((entry for entry, _ in costs), key=lambda entry: entry.operation)
     normal = random.standard_normal((draws, len(entries)))
@@ -139,7 +140,7 @@ def sensitivity(
     tasks = prepare_points(inputs, settings, rps, services)
     run = _Runner(settings, jobs, on_progress, should_stop)
     done = run(tasks)
-    points, refused = split(done or [], done is not None)
+    _, refused = split(done or [], done is not None)
     alive = [(task, point) for task, point in zip(tasks, done or [], strict=False) if isinstance(point, Point)]
     notes, partial = list(inputs.notes), done is None
     influences: list[Influence] = []
