@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from meshsim import __version__
@@ -52,9 +53,16 @@ def table(row: dict[str, Any]) -> pa.Table:
     """A table of one row."""
     import pyarrow as pa
 
+    schema = _schema()
+    return pa.Table.from_arrays([pa.array([row[field.name]], field.type) for field in schema], schema=schema)
+
+
+@cache
+def _schema() -> pa.Schema:
+    import pyarrow as pa
+
     kinds = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
-    schema = pa.schema([(name, kinds[kind]) for name, kind in column_types().items()])
-    return pa.table({name: [row[name]] for name in schema.names}, schema=schema)
+    return pa.schema([(name, kinds[kind]) for name, kind in column_types().items()])
 
 
 def one_line(error: MeshsimError) -> str:
