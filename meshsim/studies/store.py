@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 SCHEMA = "meshsim/store/1"
 MANIFEST = "_meshsim.json"
 TIMINGS = "_timings.jsonl"
+STALE_S = 3600.0
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,14 @@ class Store:
                 os.replace(mine, path)
             mine.unlink(missing_ok=True)
         self.refuse_other(model)
+        self._clear()
+
+    def _clear(self) -> None:
+        """Remove what kills left half written beside the parts; writing such a file takes no second."""
+        for path in (self.folder / "_claims").glob("*.json.*"):
+            with contextlib.suppress(FileNotFoundError):
+                if time.time() - path.stat().st_mtime > STALE_S:
+                    path.unlink()
 
     def refuse_other(self, model: str) -> None:
         """MeshsimError if what is there is by another model."""
