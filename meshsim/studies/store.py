@@ -99,6 +99,9 @@ class Store:
             with contextlib.suppress(FileNotFoundError):
                 if time.time() - path.stat().st_mtime > STALE_S:
                     path.unlink()
+        for path in (self.folder / "_claims").glob("*"):  # killed after its part was there, before it let go
+            if "." not in path.name and self.part(path.name).exists() and not self._is_locked(path):
+                path.unlink(missing_ok=True)
 
     def refuse_other(self, model: str) -> None:
         """MeshsimError if what is there is by another model."""

@@ -94,9 +94,13 @@ def test_what_a_kill_left_half_written_is_cleared_when_it_is_old(tmp_path: Path)
     old.write_text("{")
     new.write_text("{")
     os.utime(old, (0, 0))
+    done, under_way = (store.claim(key) for key in ("aa", "bb"))
+    store.part("aa").write_bytes(b"")
+    done.file.close()  # as a kill does it
     store.open("model")
-    assert not old.exists()
-    assert new.exists()
+    assert {path.name for path in (tmp_path / "out" / "_claims").iterdir()} == {new.name, "bb"}
+    assert store.claimed() == 1
+    under_way.give_back()
     assert store.claimed() == 0
 
 
