@@ -21,6 +21,7 @@ CONNECT_S = 10
 AHEAD = 4
 """Tasks a thread of the cluster that are handed over before their turn, so that no worker waits for this process."""
 POLL_S = 0.2
+ENOUGH_FILES = 65_536
 
 
 def run_on_dask(
@@ -71,6 +72,19 @@ def _refuse_other_models(client: Any) -> int:
     return sum(int(worker["nthreads"]) for worker in workers.values())
 
 
+def _most_open_files() -> int:
+    """As many as this process may have, after asking for as many as it may ask for."""
+    try:
+        import resource
+    except ImportError:  # Windows, where claims are not locked
+        return 1000
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < min(hard, ENOUGH_FILES):
+        soft = min(hard, ENOUGH_FILES)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return soft
+
+
 def _model_there() -> str:
     return model_version()
 
@@ -93,6 +107,7 @@ def _run(
     should_stop: Stop | None,
 ) -> bool:
     threads = _refuse_other_models(client)
+    ahead = min(AHEAD * threads, _most_open_files() // 2)  # each claim is an open file
     waiting = iter(range(len(tasks)))
     finished: queue.SimpleQueue[Any] = queue.SimpleQueue()
     under_way: set[Any] = set()
@@ -101,7 +116,7 @@ def _run(
     def hand_over() -> None:
         """Keep the cluster busy, and no more claimed than that takes."""
         nonlocal skipped
-        while len(under_way) < AHEAD * threads and (index := next(waiting, None)) is not None:
+        while len(under_way) < ahead and (index := next(waiting, None)) is not None:
             if admit(index):
                 future = client.submit(_call, work, index, tasks[index], pure=False)
                 under_way.add(future)

@@ -90,7 +90,8 @@ def _asked(point: SweepPoint) -> dict[str, Any]:
                     plain = plain[step]
                 value = json.dumps(plain, sort_keys=True)
         told[_column(name)] = value
-    told["services"] = len(point.prepared.application.services)
+    # Not the scaled application: what cannot be scaled is one of the errors that a row may tell.
+    told["services"] = scenario.services or len(point.prepared.original.services)
     told["scenario"] = scenario.model_dump_json(by_alias=True)
     return told | {f"{name}_hash": hash_ for name, hash_ in point.hashes.items()}
 

@@ -37,8 +37,8 @@ Metric = Literal["p50", "p90", "p99", "p999"]
 BUDGET = 16
 """Replications at most, if nothing else is said."""
 DOUBT = 0.005
-"""A sign is settled if the chance of the other one is less. The number of runs at most doubles from one look to the
-next and so there are few looks (five for a budget of 16), each with both signs: together they err in 5 % at most."""
+"""A sign is settled if the chance of the other one is less. The number of runs doubles from one look to the next, so
+there are few looks (five for a budget of 16), each with both signs: together they err in 5 % at most, a pair."""
 
 RunPoints = Callable[[Sequence[Prepared], Progress | None], tuple[list[Point | Refused], bool]]
 
@@ -69,19 +69,19 @@ class Goal:
         return self.settle or self.precision is not None
 
     def more(self, points: Sequence[Point], runs: int) -> int:
-        """How many runs more it will take by what is known now, at most as many again and within the budget."""
-        shares = [1.0]  # of the half width to what it may be
+        """How many runs more by what is known now, within the budget; 0 if the goal is reached.
+
+        For signs as many again, so that there are few looks (see ``DOUBT``); for precision what it seems to take,
+        between half as many and as many again.
+        """
+        wanted = 0
         if self.precision is not None:
-            for point in points:
-                shares.append(relative_error(getattr(point.row.latency_us, self.of)) / self.precision)
-        if self.settle:
-            for a, b in combinations(points, 2):
-                verdict = latency_verdict(a, b, self.of)
-                if not verdict.settled:
-                    shares.append(max(1.01, 1.4 * relative_error(verdict.difference)))
-        worst = max(shares)
-        wanted = math.ceil(runs * worst**2) - runs if worst < 100 else runs
-        return max(0, min(wanted, runs, self.budget - runs)) if worst > 1 else 0
+            worst = max((relative_error(getattr(point.row.latency_us, self.of)) for point in points), default=0.0)
+            if (ratio := worst / self.precision) > 1:
+                wanted = runs if ratio > 2 else max(math.ceil(runs * ratio**2) - runs, math.ceil(runs / 2))
+        if self.settle and not all(latency_verdict(a, b, self.of).settled for a, b in combinations(points, 2)):
+            wanted = runs
+        return max(0, min(wanted, runs, self.budget - runs))
 
 
 def relative_error(estimate: Estimate) -> float:

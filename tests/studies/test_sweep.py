@@ -204,6 +204,17 @@ def test_a_point_that_cannot_be_simulated_leaves_its_reason_and_no_numbers(tmp_p
     assert good["latency_p50_us"] > 0
 
 
+def test_an_application_that_cannot_be_scaled_so_is_a_row_with_an_error(tmp_path: Path) -> None:
+    study = tmp_path / "s.yaml"
+    study.write_text(
+        "schema: meshsim/study/1\nscenario: {application: bookinfo, run: {requests: 100}}\ngrid: {services: [1]}\n"
+    )
+    done = sweep(study, tmp_path / "out", jobs=1)
+    (row,) = done.table().to_dict("records")
+    assert row["services"] == 1
+    assert bool(row["error"]) == (done.failed == 1)
+
+
 def test_wrong_options_are_refused(tmp_path: Path) -> None:
     study = write_study(tmp_path)
     for options, message in (
