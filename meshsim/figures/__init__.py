@@ -5,6 +5,7 @@ from meshsim.figures.comparison import comparison_figure
 from meshsim.figures.growth import growth_figure
 from meshsim.figures.layout import PLOTLY_CONFIG, as_figure
 from meshsim.figures.metrics import METRICS
+from meshsim.figures.tornado import tornado_figure
 from meshsim.figures.words import alt_text, headline
 
 __all__ = [
@@ -17,4 +18,5 @@ __all__ = [
     "growth_figure",
     "headline",
     "tail_figure",
+    "tornado_figure",
 ]

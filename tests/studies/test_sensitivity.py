@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from worlds import NO_MESH, application, call, compute, costs, machine, service
 
+from meshsim.figures import as_figure, tornado_figure
 from meshsim.results.rows import SensitivityReport
 from meshsim.scenario.base import MeshsimError
 from meshsim.studies.sensitivity import draw_factors, log_band, sensitivity, spread, with_factors
@@ -32,6 +33,21 @@ def test_the_tornado_ranks_by_what_a_cost_moves_and_goes_the_right_way() -> None
     assert 6 < send.swing_us / receive.swing_us < 14
     factor = math.exp(1.959964 * spread(BOOK["kernel.tcp.send"]))
     assert (send.factor_low, send.factor_high) == pytest.approx((1 / factor, factor), rel=1e-3)
+
+
+def test_the_tornado_is_drawn_from_the_value_as_it_is_to_either_end() -> None:
+    report = asked(top=2)
+    figure = tornado_figure(report)
+    low, high = figure["data"]
+    first = report.influences[0]
+    scale = 1e-3 if first.value_us >= 1000 else 1.0
+    assert low["base"] == pytest.approx(first.value_us * scale)
+    assert low["base"] + low["x"][0] == pytest.approx(first.at_low_us * scale)
+    assert high["base"] + high["x"][0] == pytest.approx(first.at_high_us * scale)
+    assert low["x"][0] < 0 < high["x"][0]
+    as_figure(figure)
+    with pytest.raises(MeshsimError, match="dataplane: 'linkerd' received"):
+        tornado_figure(report, "linkerd")
 
 
 def test_drawn_books_leave_the_band_that_the_errors_of_the_costs_imply() -> None:
