@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
-from typing import Literal
+from typing import Any, Literal
 
 from meshsim.results.histogram import BatchedHistogram
 from meshsim.results.intervals import estimate_quantile, mean_interval, probability_below_zero, quantile_difference
@@ -23,6 +23,7 @@ from meshsim.results.rows import (
     ModelError,
     Quantiles,
     Refused,
+    Row,
     Tail,
     Verdict,
 )
@@ -138,7 +139,8 @@ def pool(points: Sequence[Point]) -> Point:
     cpu = CpuCores(**{name: _mean([getattr(row.cpu_cores, name) for row in rows]) for name in CpuCores.model_fields})
     errors = [row.model_error for row in rows]
     row = first.model_copy(
-        update={
+        update=_pooled_numbers(rows)
+        | {
             "latency_us": Quantiles(**{name: estimate_quantile(latency, q) for name, q in QUANTILES.items()}),
             "mean_us": mean_interval(latency),
             "cpu_cores": cpu,
@@ -146,7 +148,6 @@ def pool(points: Sequence[Point]) -> Point:
             "requests": sum(row.requests for row in rows),
             "failed": sum(row.failed for row in rows),
             "events": sum(row.events for row in rows),
-            "utilisation": _mean([row.utilisation for row in rows]),
             "model_error": ModelError(
                 **{name: _mean_band([getattr(error, name) for error in errors]) for name in ModelError.model_fields}
             ),
@@ -161,6 +162,18 @@ def pool(points: Sequence[Point]) -> Point:
         for request, ns in point.request_cpu_ns.items()
     }
     return Point(row, latency, cpu_ns, points[0].price)
+
+
+def _pooled_numbers(rows: Sequence[Row]) -> dict[str, Any]:
+    """Shares, rates and amounts averaged, counts by name added up: every field that is a float or such a table."""
+    pooled: dict[str, Any] = {}
+    for name in Row.model_fields:
+        values = [getattr(row, name) for row in rows]
+        if isinstance(values[0], float) and any(value != values[0] for value in values):
+            pooled[name] = _mean(values)
+        elif isinstance(values[0], dict):
+            pooled[name] = {key: sum(value.get(key, 0) for value in values) for value in values for key in value}
+    return pooled
 
 
 def _mean(values: Sequence[float]) -> float:
