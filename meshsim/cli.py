@@ -512,7 +512,8 @@ def show(name: str, as_json: bool) -> None:
 def schema(kind: str | None) -> None:
     """Print the JSON Schema of a kind of file, for editors, or of a report.
 
-    KIND: application, dataplane, machine, costs, scenario, study; compare, grow, solve, sensitivity. Without it, the kinds are listed.
+    KIND: application, dataplane, machine, costs, scenario, study; compare, grow, solve, sensitivity. Without it, the
+    kinds are listed.
     """
     from meshsim.terminal import schemas
 
