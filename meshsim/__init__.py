@@ -7,7 +7,7 @@ General layout, from the ground up (an import only ever points down):
     plan/       lowering: place pods, compose the hops of a data plane, flat arrays; also the static bill
     results/    histograms, intervals, attribution, self-audit, and the rows that are reported
     engines/    reference.py runs a plan with SimPy
-    studies/    compare, grow, run, sweep, and the static bill
+    studies/    compare, grow, run, sweep, replay, solve, and the static bill
     formats/    other people's files: isotope service graphs; the HTML page
     figures/    one pure function a chart
     app/        the Streamlit page
@@ -39,8 +39,12 @@ if TYPE_CHECKING:
     from meshsim.studies.bill import bill as bill
     from meshsim.studies.compare import compare as compare
     from meshsim.studies.grow import grow as grow
+    from meshsim.studies.replay import replay as replay
+    from meshsim.studies.sensitivity import sensitivity as sensitivity
     from meshsim.studies.single import simulate as simulate
+    from meshsim.studies.solve import solve as solve
     from meshsim.studies.sweep import sweep as sweep
+    from meshsim.studies.sweep import sweep_status as sweep_status
 
 _HOME = {
     "Application": "scenario.application",
@@ -59,9 +63,13 @@ _HOME = {
     "load_machine": "scenario.catalog",
     "load_scenario": "scenario.catalog",
     "names": "scenario.catalog",
+    "replay": "studies.replay",
     "scale": "scenario.scale",
+    "sensitivity": "studies.sensitivity",
     "simulate": "studies.single",
+    "solve": "studies.solve",
     "sweep": "studies.sweep",
+    "sweep_status": "studies.sweep",
 }
 """Where each public name lives: they are imported when first used, so that ``import meshsim`` is quick."""
 

@@ -110,6 +110,29 @@ def _with(options: list[Callable[[Command], Command]]) -> Callable[[Command], Co
         return command
 
     return add
+def _warmup(ctx: click.Context, param: click.Parameter, value: str | None) -> float | str | None:
+    """'auto' or a number."""
+    if value is None or value == "auto":
+        return value
+    try:
+        return float(value)
+    except ValueError:
+        raise click.BadParameter(f"{value!r} received; a number or auto was expected") from None
+
+
+def _refuse_auto(warmup: float | str | None) -> None:
+    if warmup == "auto":
+        raise click.UsageError("--warmup: auto received; a number was expected, only compare finds it by pilot runs.")
+
+
+def _share(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
+    """'5%' or '0.05'."""
+    if value is None:
+        return None
+    try:
+        return float(value[:-1]) / 100 if value.endswith("%") else float(value)
+    except ValueError:
+        raise click.BadParameter(f"{value!r} received; a share such as 5% or 0.05 was expected") from None
 
 
 def _study_options(command: Command) -> Command:
@@ -125,8 +148,9 @@ def _study_options(command: Command) -> Command:
         ),
         click.option("--policy", type=click.Choice(["L4", "L7"]), default="L7", show_default=True,
                      help="What the mesh is asked to do."),
-        click.option("--warmup", type=float, metavar="SHARE",
-                     help="Requests before the measured ones, as a share of them  [default: 0.1, more at high rates]"),
+        click.option("--warmup", callback=_warmup, metavar="SHARE|auto",
+                     help="Requests before the measured ones, as a share of them; auto (compare): "
+                          "until pilot runs have settled  [default: 0.1, more at high rates]"),
         click.option("--seed", type=int, default=1, show_default=True, help="Of all random numbers."),
         click.option("--costs", multiple=True, default=list(defaults.COSTS), show_default=True, metavar="BOOK",
                      help="Cost book, name or path; may be repeated, the first that knows an operation wins."),
@@ -156,6 +180,13 @@ _json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON 
 @click.option("--requests", type=int, default=defaults.COMPARE_REQUESTS, show_default=True,
               help="Measured requests; p99.9 needs 10 000.")  # fmt: skip
 @click.option("--services", type=int, metavar="N", help="Scale the application to that many services first.")
+@click.option("--settle", is_flag=True,
+              help="Add replications until it is known of each pair which data plane has the lower --of.")  # fmt: skip
+@click.option("--precision", callback=_share, metavar="SHARE",
+              help="Add replications until --of is known so well: 5%.")  # fmt: skip
+@click.option("--of", type=click.Choice(["p50", "p90", "p99", "p999"]), default="p99", show_default=True,
+              help="Quantile of --settle and --precision.")  # fmt: skip
+@click.option("--budget", type=int, default=16, show_default=True, metavar="N", help="Replications at most.")
 @click.option("--html", type=click.Path(dir_okay=False), metavar="FILE", help="Write a page that opens offline, too.")
 def compare(application: str, as_json: bool, html: str | None, **options: Any) -> int:
     """Compare data planes under one load.
@@ -199,6 +230,7 @@ def grow(application: str, as_json: bool, html: str | None, no_html: bool, **opt
     from meshsim.studies import grow as study
     from meshsim.terminal import reports
 
+    _refuse_auto(options["warmup"])
     if html is not None and no_html:
         raise click.UsageError("--html and --no-html are both given; choose one.")
     _refuse_unwritable(html)
@@ -208,6 +240,75 @@ def grow(application: str, as_json: bool, html: str | None, no_html: bool, **opt
     if not no_html and result.rows:
         _write_page(html or f"meshsim-grow-{result.report.application}.html", growth_page(result.report))
     return INTERRUPTED if result.partial else 0
+
+
+def _milliseconds(ctx: click.Context, param: click.Parameter, value: str) -> float:
+    """'20ms', '500us' or '1s'."""
+    for unit, factor in (("ms", 1.0), ("us", 1e-3), ("µs", 1e-3), ("s", 1e3)):
+        if value.endswith(unit):
+            try:
+                return float(value.removesuffix(unit)) * factor
+            except ValueError:
+                break
+    raise click.BadParameter(f"{value!r} received; a time such as 20ms, 500us or 1s was expected")
+
+
+@cli.command()
+@click.argument("application")
+@click.option("--find", type=click.Choice(["rps", "nodes", "replicas"]), default="rps", show_default=True,
+              help="The highest rate, the fewest nodes, or the fewest replicas.")  # fmt: skip
+@click.option("--target", "target_ms", required=True, callback=_milliseconds, metavar="TIME",
+              help="The latency to keep: 20ms, 500us, 1s.")  # fmt: skip
+@click.option("--of", type=click.Choice(["p50", "p90", "p99", "p999"]), default="p99", show_default=True,
+              help="Quantile that keeps it.")  # fmt: skip
+@click.option("--service", metavar="NAME", help="Whose replicas are varied  [default: those of all services]")
+@click.option("--budget", type=int, default=4, show_default=True, metavar="N",
+              help="Replications of a trial that is too close to the target to say.")  # fmt: skip
+@_study_options
+@click.option("--rps", type=float, default=defaults.RPS, show_default=True,
+              help="Requests a second from outside; with --find rps, where to begin.")  # fmt: skip
+@click.option("--requests", type=int, default=6_000, show_default=True, help="Measured requests of a trial.")
+@click.option("--services", type=int, metavar="N", help="Scale the application to that many services first.")
+def solve(application: str, as_json: bool, **options: Any) -> int:
+    """Find what it takes to keep a latency target, on each data plane.
+
+    APPLICATION: a name (meshsim list), or the path of an application or of an isotope service graph. The target is
+    kept where the upper end of the quantile's 95 % interval keeps it.
+    """
+    from meshsim.studies.solve import solve as study
+    from meshsim.terminal import reports
+
+    _refuse_auto(options["warmup"])
+    report = _with_progress("solve", lambda **live: study(application, **options, **live))
+    _print(report.model_dump_json(by_alias=True, indent=2) + "\n" if as_json else reports.solutions(report))
+    return INTERRUPTED if report.partial else 0
+
+
+@cli.command(short_help="Show which costs matter, and what their errors leave.")
+@click.argument("application")
+@_study_options
+@click.option("--rps", type=float, default=defaults.RPS, show_default=True, help="Requests a second from outside.")
+@click.option("--of", type=click.Choice(["p50", "p90", "p99", "p999"]), default="p99", show_default=True,
+              help="Quantile that is looked at.")  # fmt: skip
+@click.option("--top", type=int, default=8, show_default=True, metavar="N", help="Costs to move one at a time.")
+@click.option("--draws", type=int, default=40, show_default=True, metavar="N",
+              help="Cost books drawn at random; 0: none.")  # fmt: skip
+@click.option("--sobol", type=int, default=0, show_default=True, metavar="N",
+              help="Base samples of Sobol indices, a power of two: N x (top + 2) runs. 0: none.")  # fmt: skip
+@click.option("--requests", type=int, default=3_000, show_default=True, help="Measured requests of a run.")
+@click.option("--services", type=int, metavar="N", help="Scale the application to that many services first.")
+def sensitivity(application: str, as_json: bool, **options: Any) -> int:
+    """Show which costs and settings matter, and what the errors of the costs leave of every figure.
+
+    APPLICATION: a name (meshsim list), or the path of an application or of an isotope service graph.
+    """
+    from meshsim.studies.sensitivity import sensitivity as study
+    from meshsim.terminal import reports
+
+    _refuse_auto(options["warmup"])
+    report = _with_progress("sensitivity", lambda **live: study(application, **options, **live))
+    _print(report.model_dump_json(by_alias=True, indent=2) + "\n" if as_json else reports.sensitivity(report))
+    return INTERRUPTED if report.partial else 0
 
 
 @cli.command(short_help="Simulate one scenario and report all of it.")
@@ -233,29 +334,80 @@ def run(scenario: str, html: str | None, what_if: dict[str, float], as_json: boo
     return INTERRUPTED if result.partial else 0
 
 
-@cli.command(short_help="Compute a grid of scenarios, only what is missing.")
+class _Sweep(click.Group):
+    """``sweep STUDY …`` is short for ``sweep run STUDY …``."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if args and args[0] not in self.commands and args[0] not in ctx.help_option_names:
+            args = ["run", *args]
+        return super().parse_args(ctx, args)
+
+
+@cli.group(cls=_Sweep, short_help="Compute many scenarios, only what is missing.")
+def sweep() -> None:
+    """Compute many scenarios into a folder, only what is missing.
+
+    meshsim sweep STUDY --out DIR is short for meshsim sweep run STUDY --out DIR.
+    """
+
+
+@sweep.command("run")
 @click.argument("study", type=click.Path())
 @click.option("--out", required=True, type=click.Path(file_okay=False), metavar="DIR",
               help="Folder of the results: one Parquet file a point.")  # fmt: skip
 @click.option("--jobs", type=int, metavar="N", help="Processes  [default: one a core]")
-@click.option("--dry-run", is_flag=True, help="Only say how many points there are and how many are missing.")
-def sweep(study: str, out: str, jobs: int | None, dry_run: bool) -> int:
-    """Compute a grid of scenarios; a second run computes only what is missing.
+@click.option("--backend", type=click.Choice(["processes", "dask"]), default="processes", show_default=True,
+              help="Where to compute: on this machine, or on a Dask cluster (extra meshsim[dask]).")  # fmt: skip
+@click.option("--scheduler", metavar="ADDRESS", help="Of the Dask cluster: tcp://host:8786.")
+@click.option("--dry-run", is_flag=True,
+              help="Only say how many points there are, how many are missing, how long they will take.")  # fmt: skip
+@_json_option
+def sweep_run(study: str, out: str, as_json: bool, **options: Any) -> int:
+    """Compute the points of a study that DIR does not hold yet.
 
-    STUDY: path of a study file (meshsim schema study).
+    STUDY: path of a study file (docs/studies.md, meshsim schema study). What ends a run, be it kill -9, costs at
+    most the points under way. Several runs into one folder share the work.
     """
     from meshsim.studies.sweep import sweep as run_sweep
+    from meshsim.terminal import sweeps
 
-    done = _with_progress("sweep", lambda **live: run_sweep(study, out, jobs=jobs, dry_run=dry_run, **live))
-    missing = len(done.points) - done.known - done.computed
-    _print(
-        [
-            f"{len(done.points)} points: {done.known} were there, {done.computed} computed, {missing} missing"
-            + (f"; {done.failed} could not be simulated, column error says why." if done.failed else "."),
-            f"One Parquet file a point in {done.folder}." if not dry_run else "Nothing was computed (--dry-run).",
-        ]
-    )
+    done = _with_progress("sweep", lambda **live: run_sweep(study, out, **options, **live))
+    _print(_plain(done.to_dict()) if as_json else sweeps.done(done))
     return INTERRUPTED if done.partial else 0
+
+
+@sweep.command("status")
+@click.argument("folder", type=click.Path(), metavar="DIR")
+@_json_option
+def sweep_status_(folder: str, as_json: bool) -> None:
+    """Show what a folder of results holds, and what is missing.
+
+    DIR: the folder that sweep --out named.
+    """
+    from meshsim.studies.sweep import sweep_status
+    from meshsim.terminal import sweeps
+
+    found = sweep_status(folder)
+    _print(_plain(found) if as_json else sweeps.status(found))
+
+
+@cli.command()
+@click.argument("folder", type=click.Path(), metavar="DIR")
+@click.argument("row")
+@_json_option
+def replay(folder: str, row: str, as_json: bool) -> int:
+    """Run one stored point again, and check that it comes out the same to the last bit.
+
+    DIR: the folder that sweep --out named. ROW: the column key of the row, or enough of its beginning.
+    """
+    from meshsim.studies.replay import replay as run_again
+    from meshsim.terminal import sweeps
+
+    again = _with_progress("replay", lambda **live: run_again(folder, row, **live))
+    _print(_plain(again.to_dict()) if as_json else sweeps.replay(again))
+    if again.partial:
+        return INTERRUPTED
+    return 0 if again.identical else BROKEN
 
 
 # Measuring this host -----------------------------------------------------------------------------------------------
@@ -468,7 +620,8 @@ def bill(application: str, as_json: bool, **options: Any) -> None:
 def schema(kind: str | None) -> None:
     """Print the JSON Schema of a kind of file, for editors, or of a report.
 
-    KIND: application, dataplane, machine, costs, scenario, study; compare, grow. Without it, the kinds are listed.
+    KIND: application, dataplane, machine, costs, scenario, study; compare, grow, solve, sensitivity. Without it, the
+    kinds are listed.
     """
     from meshsim.terminal import schemas
 

@@ -113,6 +113,18 @@ class BatchedHistogram:
             self.cells[:, :columns] += other.cells
         self.sum_ns = [mine + more for mine, more in zip(self.sum_ns, other.sum_ns, strict=True)]
 
+    @classmethod
+    def joined(cls, parts: Sequence[BatchedHistogram]) -> BatchedHistogram:
+        """One after the other: the batches of the first, then those of the second, … All of one resolution."""
+        if len({part.sub_bits for part in parts}) != 1:
+            raise MeshsimError(f"cannot join {len(parts)} histograms; it takes some, all of one resolution")
+        whole = cls(sum(part.batches for part in parts), parts[0].sub_bits)
+        columns = max(part.cells.shape[1] for part in parts)
+        padded = [np.pad(part.cells, ((0, 0), (0, columns - part.cells.shape[1]))) for part in parts]
+        whole._hold(np.concatenate(padded))
+        whole.sum_ns = [ns for part in parts for ns in part.sum_ns]
+        return whole
+
     # Reading ------------------------------------------------------------------------------------------------
 
     @property

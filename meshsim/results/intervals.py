@@ -5,7 +5,10 @@ from single requests but from batches of consecutive ones, long enough to be nea
 t with batches - 1 degrees of freedom (the method of batch means; Law, "Simulation Modeling and Analysis",
 chapter on output data analysis). Batches need not be of one size: the deviations are those of a ratio
 estimator (Cochran, "Sampling Techniques", chapter on ratio estimators), which for equal sizes are the plain
-batch means.
+batch means. A busy queue makes a few batches much slower than the rest, so the spread is skewed and a symmetric
+interval misses too often on the high side: the quantiles of Student's t are adjusted for the skewness of the batches
+(Willink, "A confidence interval and test for the mean of an asymmetric distribution", Communications in Statistics,
+Theory and Methods 34, 2005; used so for batch means by Tafazzoli and Wilson, "Skart", IIE Transactions 43, 2011).
 
 Values go in as nanoseconds and come out as **microseconds**.
 """
@@ -15,7 +18,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from scipy.special import stdtrit
+from scipy.special import stdtr, stdtrit
 
 from meshsim.results.histogram import BatchedHistogram, Floats
 from meshsim.results.rows import Estimate
@@ -53,7 +56,7 @@ def mean_interval(histogram: BatchedHistogram) -> Estimate:
     mean = histogram.mean()
     if total < needed or histogram.batches < 2:
         return Estimate(value=mean / US, note=_no_interval(histogram, needed))
-    return _around(mean, _half_width(_mean_deviations(histogram)))
+    return _around(mean, _mean_deviations(histogram))
 
 
 def quantile_interval(histogram: BatchedHistogram, p: float) -> Estimate:
@@ -103,7 +106,7 @@ def mean_difference(a: BatchedHistogram, b: BatchedHistogram) -> Estimate:
     difference = a.mean() - b.mean()
     if total < needed:
         return Estimate(value=difference / US, note=_no_interval(a, needed))
-    return _around(difference, _half_width(_mean_deviations(a) - _mean_deviations(b)))
+    return _around(difference, _mean_deviations(a) - _mean_deviations(b))
 
 
 def quantile_difference(a: BatchedHistogram, b: BatchedHistogram, p: float) -> Estimate:
@@ -114,8 +117,8 @@ def quantile_difference(a: BatchedHistogram, b: BatchedHistogram, p: float) -> E
     groups does not (Shao and Wu, "A general theory for jackknife variance estimation", Annals of Statistics
     17, 1989). A run that is too short gives no value and a note.
 
-    The interval is symmetric, the tail of a busy queue is not: of M/M/1 at load 0.7 against 0.56 with 60 000
-    requests it covered the difference of p50 and p90 in 93 %, of p99 in 90 % of 1000 studies.
+    Of M/M/1 at load 0.7 against 0.56 with 60 000 requests it covered the difference of p50 and p90 in 93 %, of p99 in
+    92 % of 1000 studies; in 90 % without the adjustment for skewness.
     """
     _check_pair(a, b)
     needed = _needed(a, p)
@@ -124,7 +127,7 @@ def quantile_difference(a: BatchedHistogram, b: BatchedHistogram, p: float) -> E
     without = a.quantile_without_each(p) - b.quantile_without_each(p)
     # Leaving one batch out moves an average by 1 / (batches - 1) of that batch's deviation.
     deviations = (a.batches - 1) * (without.mean() - without)
-    return _around(a.quantile(p) - b.quantile(p), _half_width(deviations))
+    return _around(a.quantile(p) - b.quantile(p), deviations)
 
 
 def _needed(histogram: BatchedHistogram, p: float) -> int:
@@ -156,12 +159,48 @@ def _half_width(deviations: Floats) -> float:
     return float(stdtrit(batches - 1, (1 + CONFIDENCE) / 2)) * error
 
 
-def _around(value_ns: float, half_ns: float) -> Estimate:
-    return Estimate(value=value_ns / US, low=(value_ns - half_ns) / US, high=(value_ns + half_ns) / US)
+def _around(value_ns: float, deviations: Floats) -> Estimate:
+    """``value_ns`` and its interval, which leans to the side to which the batches are skewed."""
+    below, above = _skewed(deviations)
+    return Estimate(value=value_ns / US, low=(value_ns - below) / US, high=(value_ns + above) / US)
+
+
+def _skewed(deviations: Floats) -> tuple[float, float]:
+    """How far an interval reaches below and above: Willink's adjustment of t s / sqrt(batches) for skewness."""
+    batches, half = len(deviations), _half_width(deviations)
+    if batches < 3 or not half > 0:
+        return half, half
+    spread = float(np.std(deviations, ddof=1))
+    skewness = float((deviations**3).sum()) * batches / ((batches - 1) * (batches - 2)) / spread**3
+    lean = skewness / (6 * math.sqrt(batches))
+    if abs(lean) < 1e-6:
+        return half, half
+    t = float(stdtrit(batches - 1, (1 + CONFIDENCE) / 2))
+
+    def adjusted(point: float) -> float:
+        return (math.cbrt(1 + 6 * lean * (point - lean)) - 1) / (2 * lean)
+
+    return adjusted(t) / t * half, -adjusted(-t) / t * half
 
 
 def _no_interval(histogram: BatchedHistogram, needed: int) -> str:
     return f"no interval: {needs(needed) if histogram.batches > 1 else 'the values are in one batch'}"
+
+
+def probability_below_zero(estimate: Estimate, batches: int) -> float | None:
+    """Chance that what is estimated is negative, by its interval from so many batches; None without an interval.
+
+    Student's t around the estimate, which is what the interval says of it if nothing was known before. An interval
+    without width leaves no doubt.
+    """
+    if estimate.value is None or estimate.low is None or estimate.high is None or batches < 2:
+        return None
+    t = float(stdtrit(batches - 1, (1 + CONFIDENCE) / 2))
+    # The side that reaches towards zero decides.
+    reach = estimate.value - estimate.low if estimate.value > 0 else estimate.high - estimate.value
+    if not reach > 0:
+        return 0.5 if estimate.value == 0 else float(estimate.value < 0)
+    return float(stdtr(batches - 1, -estimate.value / (reach / t)))
 
 
 def _check_pair(a: BatchedHistogram, b: BatchedHistogram) -> None:

@@ -90,6 +90,16 @@ class Attribution(Out):
     waiting_us: float
 
 
+class Tail(Out):
+    """Where the slowest requests spend their time, against typical ones; of the sampled requests."""
+
+    typical: list[Attribution] = Field(description="Mean of those between the 45th and the 55th percentile")
+    slowest: list[Attribution] = Field(description="Mean of those above slowest_from")
+    slowest_from: float = Field(description="Quantile of the sampled latencies: 0.99 is the slowest hundredth")
+    typical_requests: int
+    slowest_requests: int
+
+
 class Row(Out):
     """One data plane under one load."""
 
@@ -119,6 +129,7 @@ class Row(Out):
     utilisation: float = Field(description="Of that station")
     model_error: ModelError
     attribution: list[Attribution]
+    tail: Tail | None = Field(default=None, description="Null where fewer than 500 requests were kept whole")
     difference: Difference | None = None
     audit: Audit
 
@@ -147,6 +158,19 @@ class Refused(Out):
     reason: str = Field(description="Which station is overloaded and where it saturates, or what does not fit")
 
 
+class Verdict(Out):
+    """Which of two data planes needs less of something, on the same requests."""
+
+    metric: str = Field(description="p50, p90, p99, p999 or usd_month")
+    unit: Literal["us", "USD/month"]
+    a: str
+    b: str
+    difference: Estimate = Field(description="a minus b, paired")
+    probability_a_lower: float | None = Field(description="Of the sampling error alone; null if runs were too short")
+    settled: bool = Field(description="That chance is below 0.5 % or above 99.5 %")
+    sentence: str
+
+
 class ComparisonReport(Out):
     """``compare --json`` and, with one row, ``run --json``."""
 
@@ -155,6 +179,8 @@ class ComparisonReport(Out):
     rps: float
     rows: list[Row]
     provenance: Provenance
+    replications: int = Field(default=1, description="Runs a data plane, with seeds one after the other, pooled")
+    verdicts: list[Verdict] = Field(default=[], description="Each pair of data planes, if that was asked for")
     refused: list[Refused] = []
     notes: list[str] = Field(default=[], description="What was assumed or left out on the way")
     partial: bool = Field(default=False, description="Stopped before every run was done: rows are missing")
@@ -185,3 +211,111 @@ class GrowthReport(Out):
     refused: list[Refused] = []
     notes: list[str] = Field(default=[], description="What was assumed or left out on the way")
     partial: bool = Field(default=False, description="Stopped before every run was done: rows are missing")
+
+
+class Trial(Out):
+    """One value that was tried for a latency target."""
+
+    value: float
+    latency_us: Estimate | None = Field(description="Of the quantile asked for; null if it cannot be simulated")
+    outcome: Literal["kept", "missed", "unsure"] = Field(description="unsure: the interval contains the target")
+    replications: int
+    reason: str = Field(default="", description="Why it cannot be simulated")
+
+
+class Solution(Out):
+    """What it takes a data plane to keep a latency target."""
+
+    dataplane: str
+    answer: float | None = Field(description="Null if nothing that was tried keeps it")
+    beyond: float | None = Field(description="The nearest value that was found not to keep it; null if there is none")
+    latency_us: Estimate | None = Field(description="At the answer, or at the first trial if there is no answer")
+    latency_beyond_us: Estimate | None
+    verified: bool | None = Field(description="Answer and beyond, simulated with other random numbers, say the same")
+    trials: list[Trial]
+    sentence: str
+
+
+class SolutionReport(Out):
+    """``solve --json``."""
+
+    schema_: Literal["meshsim/solve/1"] = Field(default="meshsim/solve/1", alias="schema")
+    application: str
+    find: Literal["rps", "nodes", "replicas"]
+    unit: str
+    of: Literal["p50", "p90", "p99", "p999"]
+    target_ms: float
+    solutions: list[Solution]
+    provenance: Provenance
+    notes: list[str] = []
+    partial: bool = False
+
+
+class Influence(Out):
+    """One input moved to either end of its range, everything else as it was, on the same requests."""
+
+    dataplane: str
+    input: str = Field(description="An operation of the cost book, or a field of the scenario")
+    kind: Literal["cost", "setting"]
+    factor_low: float = Field(description="Ends of the 95 % range of a cost, as factors of it; of a setting, as chosen")
+    factor_high: float
+    value_us: float | None = Field(description="The quantile as it is; null if the run is too short")
+    at_low_us: float | None = Field(description="Null if the data plane is overloaded there")
+    at_high_us: float | None
+
+    @property
+    def swing_us(self) -> float:
+        """How far apart the ends are; infinite where one of them is overloaded."""
+        if self.at_low_us is None or self.at_high_us is None:
+            return float("inf")
+        return abs(self.at_high_us - self.at_low_us)
+
+
+class PropagatedBand(Out):
+    """A figure with the band that uncertain costs leave it: 95 % of a lognormal law through the drawn cost books."""
+
+    dataplane: str
+    metric: str
+    unit: str
+    value: float | None
+    low: float | None
+    high: float | None
+
+
+class Chance(Out):
+    """How often a data plane comes out lower than another over the drawn cost books."""
+
+    metric: str
+    a: str
+    b: str
+    probability_a_lower: float
+    draws: int
+
+
+class SobolIndex(Out):
+    """Share of the variance of the quantile that a cost explains, alone and with all others; 95 % half-widths."""
+
+    dataplane: str
+    operation: str
+    first_order: float
+    first_order_half_width: float
+    total: float
+    total_half_width: float
+
+
+class SensitivityReport(Out):
+    """``sensitivity --json``."""
+
+    schema_: Literal["meshsim/sensitivity/1"] = Field(default="meshsim/sensitivity/1", alias="schema")
+    application: str
+    rps: float
+    of: Literal["p50", "p90", "p99", "p999"]
+    influences: list[Influence]
+    bands: list[PropagatedBand]
+    chances: list[Chance]
+    sobol: list[SobolIndex]
+    draws: int
+    provenance: Provenance
+    refused: list[Refused] = []
+    notes: list[str] = []
+    partial: bool = False

@@ -1,1 +1,1 @@
-"""Questions asked of many runs: compare data planes, grow an application, one scenario in full, a sweep."""
+"""Questions asked of many runs: compare, grow, one scenario in full, sweep, replay, solve, sensitivity."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from meshsim.costs.book import CostBook
 from meshsim.costs.books import Costs
@@ -30,8 +31,10 @@ from meshsim.studies.inputs import (
 )
 from meshsim.studies.point import Point, difference, simulate_point
 from meshsim.studies.pool import Progress, Stop, run_all
+from meshsim.studies.replicate import BUDGET, Goal, Metric, relative_error, replicate, verdicts
 from meshsim.studies.report import Reported
 from meshsim.studies.setup import Prepared
+from meshsim.studies.warmup import Found, find_warmup
 
 
 @dataclass(repr=False)
@@ -55,7 +58,7 @@ def compare(
     *,
     policy: Policy = "L7",
     requests: int | None = None,
-    warmup: float | None = None,
+    warmup: float | Literal["auto"] | None = None,
     seed: int = 1,
     costs: Sequence[str | Path | CostBook] | Costs = defaults.COSTS,
     machine: str | Path | Machine = defaults.MACHINE,
@@ -65,6 +68,10 @@ def compare(
     requires: Sequence[str] = (),
     what_if: Mapping[str, float] | None = None,
     churn_per_minute: float = 0.0,
+    settle: bool = False,
+    precision: float | None = None,
+    of: Metric = "p99",
+    budget: int = BUDGET,
     jobs: int | None = None,
     on_progress: Progress | None = None,
     should_stop: Stop | None = None,
@@ -73,10 +80,15 @@ def compare(
 
     ``application``, ``dataplanes``, ``machine`` and ``costs`` are names from ``meshsim list``, paths of files, or
     models. ``rps``: requests a second from outside, over all entries. ``requests``: measured ones (default 12 000),
-    ``warmup``: a share of them before. ``services``: scale the application to that many first. ``jobs``: processes,
-    -1 for all cores; left out, all cores unless the study is small. ``on_progress(done, total, what)`` counts requests.
+    ``warmup``: a share of them before, or "auto": found by MSER-5 on pilot runs. ``services``: scale the application
+    to that many first. ``jobs``: processes, -1 for all cores; left out, all cores unless the study is small.
+    ``on_progress(done, total, what)`` counts requests.
     ``requires``: features (meshsim capabilities) that each data plane must provide, fall back for, or be refused.
     ``what_if``: costs scaled by pattern, ``{"*.wakeup": 0}``. ``churn_per_minute``: pods that start or stop.
+
+    ``settle`` adds replications (the same with the next seeds) until it is known for each pair of data planes which
+    has the lower latency at the quantile ``of``; ``precision`` (0.05 is 5 %) until the 95 % interval of that quantile
+    reaches no further than that share of it; ``budget`` is the most replications. Either fills ``report.verdicts``.
 
     Every data plane sees the same arrivals, branches and service times, so differences are paired: against
     ``no-mesh`` if it takes part, else against the first. When stopped (``should_stop`` or Ctrl-C) the finished rows
@@ -84,10 +96,13 @@ def compare(
     ``report.refused``. Raises MeshsimError for wrong input, OverloadedError if no data plane can carry the load.
     """
     inputs = read_inputs(application, dataplanes, machine, costs)
+    goal = Goal(of, settle, precision, budget)
+    goal.check()
+    measured = defaults.COMPARE_REQUESTS if requests is None else requests
     settings = Settings(
         policy,
-        defaults.COMPARE_REQUESTS if requests is None else requests,
-        warmup,
+        measured,
+        None if warmup == "auto" else warmup,
         seed,
         nodes,
         placement,
@@ -96,7 +111,24 @@ def compare(
         churn_per_minute=churn_per_minute,
     )
     tasks = prepare_points(inputs, settings, rps, services)
-    done, complete = run_points(tasks, settings, jobs, on_progress, should_stop)
+    notes = settings.notes(inputs, tasks)
+    found: Found | None = None
+    if warmup == "auto":
+        found = find_warmup(tasks, measured, jobs_for(jobs, len(tasks), measured), on_progress, should_stop)
+        if found is not None:
+            settings = replace(settings, warmup=found.share)
+            tasks = prepare_points(inputs, settings, rps, services)
+            notes.append(found.note)
+
+    def run(these: Sequence[Prepared], progress: Progress | None) -> tuple[list[Point | Refused], bool]:
+        return run_points(these, settings, jobs, progress, should_stop)
+
+    if warmup == "auto" and found is None:
+        done, replications, complete = list[Point | Refused](), 1, False
+    elif goal.asked:
+        done, replications, complete = replicate(tasks, goal, run, on_progress)
+    else:
+        (done, complete), replications = run(tasks, on_progress), 1
     points, refused = split(done, complete)
     base = next((point for point in points if point.row.dataplane == inputs.baseline), None)
     return Comparison(
@@ -104,12 +136,31 @@ def compare(
             application=inputs.application.name,
             rps=rps,
             rows=[with_difference(point, base) for point in points],
-            provenance=provenance(inputs, settings, _command(inputs, settings, rps, services)),
+            provenance=provenance(inputs, settings, _command(inputs, settings, rps, services, goal)),
+            replications=replications,
+            verdicts=verdicts(points, of) if goal.asked else [],
             refused=refused,
-            notes=settings.notes(inputs, tasks),
+            notes=[*notes, *_unreached(goal, points, replications)],
             partial=not complete,
         )
     )
+
+
+def _unreached(goal: Goal, points: Sequence[Point], replications: int) -> list[str]:
+    """Of which data planes the quantile is not known as precisely as asked, and what that would have taken."""
+    if goal.precision is None:
+        return []
+    notes = []
+    for point in points:
+        error = relative_error(getattr(point.row.latency_us, goal.of))
+        if error > goal.precision:
+            wanted = f"about {math.ceil(replications * (error / goal.precision) ** 2)}" if error < math.inf else "more"
+            known = f"known to ±{error:.1%}" if error < math.inf else "not known"
+            notes.append(
+                f"{point.row.dataplane}: {goal.of} is {known} after {replications} replications, not to "
+                f"±{goal.precision:.1%}; that would take {wanted} (--budget)"
+            )
+    return notes
 
 
 def run_points(
@@ -157,8 +208,14 @@ def with_difference(point: Point, base: Point | None) -> Row:
     return point.row.model_copy(update={"difference": difference(point, base)})
 
 
-def _command(inputs: Inputs, settings: Settings, rps: float, services: int | None) -> list[str]:
+def _command(inputs: Inputs, settings: Settings, rps: float, services: int | None, goal: Goal) -> list[str]:
     command = ["meshsim", "compare", inputs.names["application"], *shared_options(inputs), "--rps", plain(rps)]
     if services is not None:
         command += ["--services", str(services)]
+    if goal.settle:
+        command.append("--settle")
+    if goal.precision is not None:
+        command += ["--precision", plain(goal.precision)]
+    if goal.asked:
+        command += ["--of", goal.of, "--budget", str(goal.budget)]
     return command + settings.options(Settings("L7", defaults.COMPARE_REQUESTS, None, 1, "auto", "spread"))

@@ -35,7 +35,7 @@ from meshsim.studies.inputs import (
     read_inputs,
     shared_options,
 )
-from meshsim.studies.point import Point, cpu_difference
+from meshsim.studies.point import Point, cpu_difference, usd_difference
 from meshsim.studies.pool import Progress, Stop
 from meshsim.studies.report import Reported
 from meshsim.studies.setup import checked
@@ -215,17 +215,10 @@ def _gap(metric: str, size: int, a: Point, b: Point) -> Gap | None:
     if metric in ("p50", "p99"):
         apart = quantile_difference(a.latency, b.latency, {"p50": 0.5, "p99": 0.99}[metric])
     else:
-        apart = cpu_difference(a, b)
+        apart = usd_difference(a, b) if metric == "usd_month" else cpu_difference(a, b)
     if apart.value is None or apart.low is None or apart.high is None:
         return None
-    half = (apart.high - apart.low) / 2
-    if metric == "usd_month":
-        # Money follows the cores in use only where they are more than what is reserved; else it is exact.
-        value = a.row.usd_month - b.row.usd_month
-        cores, memory = a.row.cpu_cores.total, a.row.memory_mib
-        half = (a.price.usd_month(cores + half, memory) - a.price.usd_month(max(0.0, cores - half), memory)) / 2
-        return Gap(size, value, half)
-    return Gap(size, apart.value, half)
+    return Gap(size, apart.value, (apart.high - apart.low) / 2)
 
 
 class _Memory:

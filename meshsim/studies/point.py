@@ -85,3 +85,18 @@ def cpu_difference(point: Point, baseline: Point) -> Estimate:
     rate = point.row.rps / 1e9
     half = Z95 * math.hypot(math.sqrt(variance / requests) * rate, mean * rate / math.sqrt(requests))
     return Estimate(value=value, low=value - half, high=value + half)
+
+
+def usd_difference(point: Point, baseline: Point) -> Estimate:
+    """Difference of dollars a month. Money follows the cores in use only where they are more than what is reserved.
+
+    Elsewhere it is exact: there the interval has no width.
+    """
+    value = point.row.usd_month - baseline.row.usd_month
+    apart = cpu_difference(point, baseline)
+    if apart.low is None or apart.high is None:
+        return Estimate(value=value, note=apart.note)
+    half = (apart.high - apart.low) / 2
+    cores, memory = point.row.cpu_cores.total, point.row.memory_mib
+    up, down = point.price.usd_month(cores + half, memory), point.price.usd_month(max(0.0, cores - half), memory)
+    return Estimate(value=value, low=value - (up - down) / 2, high=value + (up - down) / 2)

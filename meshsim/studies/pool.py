@@ -41,19 +41,21 @@ def run_all(
     on_result: Callable[[int, R], None],
     on_progress: Progress | None = None,
     should_stop: Stop | None = None,
+    admit: Callable[[int], bool] | None = None,
 ) -> bool:
     """Do every task, each counted as ``size`` units; hand each result over as (index, result) when it is there.
 
     ``jobs`` processes at a time, -1 for one a core; 1 stays in this process. ``work`` and the tasks must be
     picklable for more than one. An error in a task, or in ``on_result``, stops the rest and is raised.
+    ``admit(index)`` is asked before a task is begun, maybe from another thread; False passes it over.
     Returns True if everything was done, False if ``should_stop`` or Ctrl-C cut it short.
     """
     tell = _Teller(len(tasks), size, on_progress)
     if jobs == 1 or len(tasks) <= 1:
-        return _here(work, tasks, tell, on_result, should_stop)
+        return _here(work, tasks, tell, on_result, should_stop, admit or _always)
     with tempfile.TemporaryDirectory(prefix="meshsim-", ignore_cleanup_errors=True) as folder:
         board = _Board(Path(folder) / "progress", len(tasks))
-        return _in_processes(work, tasks, jobs, board, tell, on_result, should_stop)
+        return _in_processes(work, tasks, jobs, board, tell, on_result, should_stop, admit or _always)
 
 
 class _Teller:
@@ -77,11 +79,14 @@ def _here(
     tell: _Teller,
     on_result: Callable[[int, R], None],
     should_stop: Stop | None,
+    admit: Callable[[int], bool],
 ) -> bool:
     try:
         for index, task in enumerate(tasks):
             if should_stop is not None and should_stop():
                 return False
+            if not admit(index):
+                continue
             base = index * tell.size
 
             def tick(done: int, total: int, base: int = base) -> None:
@@ -100,6 +105,15 @@ def _here(
 
 def _never() -> bool:
     return False
+
+
+def _always(index: int) -> bool:
+    return True
+
+
+def cores(jobs: int) -> int:
+    """Processes that ``jobs`` stands for."""
+    return int(joblib.effective_n_jobs(jobs))
 
 
 class _Board:
@@ -152,6 +166,7 @@ def _in_processes(
     tell: _Teller,
     on_result: Callable[[int, R], None],
     should_stop: Stop | None,
+    admit: Callable[[int], bool],
 ) -> bool:
     outcomes: queue.SimpleQueue[Any] = queue.SimpleQueue()
 
@@ -159,7 +174,10 @@ def _in_processes(
         for index, task in enumerate(tasks):
             if board.stopped():
                 return
-            yield joblib.delayed(_one)(work, index, task, board)
+            if admit(index):
+                yield joblib.delayed(_one)(work, index, task, board)
+            else:
+                board.cells[index + 1] = 1000
 
     def drain() -> None:
         try:

@@ -14,6 +14,7 @@ from meshsim.results.audit import audit
 from meshsim.results.intervals import estimate_quantile, mean_interval
 from meshsim.results.rows import Attribution, Band, CpuCores, ModelError, Quantiles, Row
 from meshsim.results.run import RunResult
+from meshsim.results.tail import tail
 from meshsim.scenario.machine import Machine
 
 HOURS_A_MONTH = 730.0
@@ -81,6 +82,7 @@ def make_row(result: RunResult, dataplane: str, services: int, machine: Machine)
         utilisation=float(utilisation[worst]),
         model_error=_model_error(plan, cores_by_tag, cpu, price, attribution, latency.p50.value, mean.value),
         attribution=attribution,
+        tail=tail(result.records, plan),
         audit=audit(result),
     )
 

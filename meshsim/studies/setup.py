@@ -100,6 +100,15 @@ class Prepared:
         }
 
 
+def with_rates(scenario: Scenario, base_dir: Path | None) -> Scenario:
+    """The scenario with the rates of its file in it, so that what is hashed is what is simulated."""
+    if scenario.load.rates_file is None:
+        return scenario
+    rates = read_rates(scenario.load.rates_file, base_dir)
+    load = checked(Load, **{**scenario.load.model_dump(), "rates_file": None, "rates": rates})
+    return scenario.model_copy(update={"load": load})
+
+
 def prepare(scenario: Scenario, base_dir: Path | None = None) -> Prepared:
     """Read everything that a scenario names; relative paths are looked up in ``base_dir`` first.
 
@@ -107,12 +116,8 @@ def prepare(scenario: Scenario, base_dir: Path | None = None) -> Prepared:
     """
     application, notes = load_application(scenario.application, base_dir)
     costs = load_costs(scenario.costs, base_dir)
-    if scenario.load.rates_file is not None:
-        rates = read_rates(scenario.load.rates_file, base_dir)
-        load = checked(Load, **{**scenario.load.model_dump(), "rates_file": None, "rates": rates})
-        scenario = scenario.model_copy(update={"load": load})
     return Prepared(
-        scenario,
+        with_rates(scenario, base_dir),
         application,
         load_dataplane(scenario.dataplane, base_dir),
         load_machine(scenario.cluster.machine, base_dir),

@@ -1,61 +1,49 @@
-"""A grid over any fields of the scenario, computed on all cores, kept point by point.
+"""Many scenarios on all cores, or on many machines, kept point by point.
 
-Every finished point is a Parquet file of its own in the folder, written whole and then renamed, so that a crash at
-any moment leaves only finished points. Its name is the hash of everything its numbers depend on: so the next run
-computes only what is missing, and a changed model, cost book or version of meshsim is never mixed with the old one.
+Whatever ends a sweep (Ctrl-C, kill -9), the points that were finished are there, and the next run computes only what
+is missing. Two sweeps into one folder share the work: each point is locked by whoever computes it. See
+``meshsim.studies.study`` for what a study may ask, ``meshsim.studies.store`` for what lies in the folder.
 """
 
 from __future__ import annotations
 
-import itertools
-import json
-import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, Field
-from pydantic_core import to_jsonable_python
-
-from meshsim import __version__
-from meshsim.formats.load import load_application
-from meshsim.results.rows import Estimate, Refused, Row
-from meshsim.scenario.base import MeshsimError, Strict
-from meshsim.scenario.catalog import load_costs, load_dataplane, load_machine, refuse_other_kind
-from meshsim.scenario.scenario import Scenario
-from meshsim.scenario.suggest import choices
-from meshsim.scenario.yaml_io import Document, read, validate
+from meshsim.engines import reference
+from meshsim.scenario.base import MeshsimError
+from meshsim.studies import columns
 from meshsim.studies.inputs import checked_jobs
-from meshsim.studies.point import Point, simulate_point
-from meshsim.studies.pool import Progress, Stop, Tick, Work, run_all
-from meshsim.studies.setup import Prepared, canonical_hash
+from meshsim.studies.pool import Progress, Stop, Tick, Work, cores, run_all
+from meshsim.studies.row import make_row
+from meshsim.studies.setup import canonical_hash
+from meshsim.studies.store import MANIFEST, Claim, Store, Timing
+from meshsim.studies.study import SweepPoint, read_study_with_inputs
+from meshsim.studies.version import model_version
 
 if TYPE_CHECKING:
     import pandas as pd
 
-MOST_POINTS = 1_000_000
-Value = str | int | float | bool | list[str] | dict[str, float] | None
-
-
-class Study(Strict):
-    """A base scenario and the values that some of its fields take: every combination is one point."""
-
-    schema_: Annotated[Literal["meshsim/study/1"], Field(alias="schema")]
-    name: str = ""
-    scenario: Annotated[dict[str, Any], Field(description="The fields of a scenario that stay the same")] = {}
-    grid: Annotated[
-        dict[str, Annotated[list[Value], Field(min_length=1)]],
-        Field(min_length=1, description="Dotted field of the scenario (dataplane, load.rps, run.seed …): its values"),
-    ]
+Backend = Literal["processes", "dask"]
+UNITS = 1000
+"""Progress is counted in so many parts of a point."""
+WAIT_S = 0.5
+"""How often to look whether another sweep has finished its points."""
+PILOTS = 4
+PILOT_REQUESTS = 300
+"""A pilot point is cut to so many measured requests."""
 
 
 @dataclass(frozen=True)
-class SweepPoint:
-    """One combination, read in, with the name under which its numbers are kept."""
+class TimeEstimate:
+    """How long the missing points will take, and where that is known from."""
 
-    key: str
-    prepared: Prepared
+    seconds: float
+    processes: int
+    basis: str
 
 
 @dataclass(frozen=True)
@@ -69,15 +57,28 @@ class Sweep:
     computed: int
     failed: int
     """Points, of any run, whose row says why there are no numbers."""
+    missing: int
+    """Points that are not there now."""
     partial: bool
+    estimate: TimeEstimate | None = None
+    """Of a dry run with missing points."""
+    dry_run: bool = False
 
     def table(self) -> pd.DataFrame:
-        """One row a finished point of this study, in the order of the grid. Units are in the names of the columns."""
+        """One row a finished point of this study, in the order of the study. Units are in the names of the columns."""
         import pandas as pd
 
-        paths = [path for point in self.points if (path := part(self.folder, point.key)).exists()]
-        frames = [pd.read_parquet(path) for path in paths]
-        return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(column_types()))
+        store = Store(self.folder)
+        there = store.keys()
+        frames = [pd.read_parquet(store.part(point.key)) for point in self.points if point.key in there]
+        return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(columns.column_types()))
+
+    def to_dict(self) -> dict[str, Any]:
+        """For ``--json``."""
+        told: dict[str, Any] = {"schema": "meshsim/sweep/1", "folder": str(self.folder), "model": model_version()}
+        told |= {"points": len(self.points), "known": self.known, "computed": self.computed}
+        told |= {"missing": self.missing, "failed": self.failed, "partial": self.partial, "dry_run": self.dry_run}
+        return told | {"estimate": None if self.estimate is None else asdict(self.estimate)}
 
 
 def sweep(
@@ -85,269 +86,219 @@ def sweep(
     out: str | Path,
     *,
     jobs: int | None = None,
+    backend: Backend = "processes",
+    scheduler: str | None = None,
     dry_run: bool = False,
     on_progress: Progress | None = None,
     should_stop: Stop | None = None,
 ) -> Sweep:
-    """Compute the points of a study that ``out`` does not hold yet. ``dry_run`` only counts them.
+    """Compute the points of a study that ``out`` does not hold yet.
 
-    ``study``: path of a YAML file; ``jobs``: processes, -1 or left out for all cores. A point that cannot be
-    simulated (overloaded, does not fit, a cost is missing) leaves a row with its error and does not stop the others.
-    When stopped, every finished point has been kept. Raises MeshsimError, with file and line, for a wrong study.
+    ``study``: path of a YAML file; ``jobs``: processes, -1 or left out for all cores. ``backend`` "dask" computes on
+    the workers of the Dask cluster at ``scheduler`` (tcp://host:8786) instead; results are written from here.
+    ``dry_run`` computes nothing that stays, and estimates the time from durations kept in the folder, or else from a
+    few shortened points. A point that cannot be simulated (overloaded, does not fit, a cost is missing) leaves a row
+    with its error and does not stop the others. When stopped, every finished point has been kept.
+
+    Raises MeshsimError, with file and line, for a wrong study; and for a folder whose results are by another version
+    of the model.
     """
     processes = checked_jobs(-1 if jobs is None else jobs)
-    points = read_study(study)
-    folder = Path(out)
-    if not dry_run:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise MeshsimError(f"out: {out} received; the folder cannot be made ({error.strerror})") from None
-    missing = [point for point in points if not part(folder, point.key).exists()]
-    known = len(points) - len(missing)
-    failed = sum(_has_failed(part(folder, point.key)) for point in points if part(folder, point.key).exists())
-    computed = 0
-
-    def count(index: int, error: str) -> None:
-        nonlocal computed, failed
-        computed += 1
-        failed += bool(error)
-
-    complete = True
-    if missing and not dry_run:
-        work: Work[tuple[Path, SweepPoint], str] = compute
-        complete = run_all(
-            work,
-            [(folder, point) for point in missing],
-            size=1000,
-            jobs=processes,
-            on_result=count,
-            on_progress=on_progress,
-            should_stop=should_stop,
-        )
-    return Sweep(folder, points, known, computed, failed, not complete)
+    if backend not in ("processes", "dask"):
+        raise MeshsimError(f"backend: {backend!r} received; choose processes or dask")
+    if backend == "dask" and scheduler is None:
+        raise MeshsimError("scheduler: none received; backend dask needs the address of one, such as tcp://host:8786")
+    if backend == "processes" and scheduler is not None:
+        raise MeshsimError(f"scheduler: {scheduler} received; it goes with backend dask only")
+    points, inputs, name = read_study_with_inputs(study)
+    store = Store(Path(out))
+    if dry_run:
+        return _dry_run(store, points, processes, on_progress, should_stop)
+    store.open(model_version())
+    keys = [point.key for point in points]
+    store.keep_study(canonical_hash({"keys": keys})[:16], name, str(study), keys)
+    for hash_, thing in inputs.items():
+        store.keep_input(hash_, thing)
+    errors = store.errors(keys)
+    known = len(errors)
+    run = _Run(store, processes, scheduler, on_progress, should_stop)
+    complete = run.all([point for point in points if point.key not in errors])
+    errors = store.errors(keys)
+    failed = sum(error != "" for error in errors.values())
+    return Sweep(store.folder, points, known, run.computed, failed, len(points) - len(errors), not complete)
 
 
-def part(folder: Path, key: str) -> Path:
-    """Where a point is kept."""
-    return folder / f"{key}.parquet"
+class _Run:
+    """One sweep at work."""
 
+    def __init__(
+        self, store: Store, jobs: int, scheduler: str | None, on_progress: Progress | None, should_stop: Stop | None
+    ) -> None:
+        self.store, self.jobs, self.scheduler = store, jobs, scheduler
+        self.on_progress, self.should_stop = on_progress, should_stop
+        self.claims: dict[str, Claim] = {}
+        self.computed = 0
 
-# The study -----------------------------------------------------------------------------------------------------
-
-
-def read_study(path: str | Path) -> list[SweepPoint]:
-    """Every point of a study file, the last field of the grid changing fastest. Errors carry file and line."""
-    document = read(path)
-    refuse_other_kind(document, "study")
-    study = validate(Study, document)
-    fields = scenario_fields()
-    for name in study.grid:
-        if name not in fields:
-            raise document.fail(("grid", name), f"unknown field of a scenario; {choices(name, fields, limit=20)}")
-    total = 1
-    for values in study.grid.values():
-        total *= len(values)
-    if total > MOST_POINTS:
-        raise document.fail(("grid",), f"{total:,} points; a study has at most {MOST_POINTS:,}")
-    library = _Library(Path(path).parent)
-    points: dict[str, SweepPoint] = {}
-    for picks in itertools.product(*(range(len(values)) for values in study.grid.values())):
-        at = _one_point(document, study, dict(zip(study.grid, picks, strict=True)))
-        scenario = validate(Scenario, at)
-        point = library.prepare(scenario, at)
-        points.setdefault(point.key, point)  # the same value given twice is one point
-    return list(points.values())
-
-
-def scenario_fields(model: type[BaseModel] = Scenario, prefix: str = "") -> list[str]:
-    """Dotted names of everything that a grid may vary."""
-    found: list[str] = []
-    for name, info in model.model_fields.items():
-        if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
-            found += scenario_fields(info.annotation, f"{prefix}{name}.")
-        elif name not in ("schema_", "name"):
-            found.append(prefix + name)
-    return found
-
-
-def _one_point(document: Document, study: Study, picks: dict[str, int]) -> Document:
-    """The scenario of one point as if it were a file of its own: values, and the lines of the study they came from."""
-    data: dict[str, Any] = _copy(study.scenario)
-    lines = {where[1:]: line for where, line in document.lines.items() if where and where[0] == "scenario"}
-    for name, number in picks.items():
-        place = tuple(name.split("."))
-        here = data
-        for step in place[:-1]:
-            here = here.setdefault(step, {})
-            if not isinstance(here, dict):
-                raise document.fail(("scenario", *place[:-1]), f"{here!r} received; a mapping was expected")
-        here[place[-1]] = study.grid[name][number]
-        for depth in range(1, len(place)):
-            lines.setdefault(place[:depth], document.line(("grid", name)))
-        lines[place] = document.line(("grid", name, number))
-    return Document(document.name, data, lines)
-
-
-def _copy(value: Any) -> Any:
-    return {key: _copy(inner) for key, inner in value.items()} if isinstance(value, dict) else value
-
-
-class _Library:
-    """Reads each file once, however many points name it, and takes its hash."""
-
-    def __init__(self, base: Path) -> None:
-        self.base = base
-        self.read: dict[tuple[str, ...], Any] = {}
-        self.hash: dict[tuple[str, ...], str] = {}
-
-    def prepare(self, scenario: Scenario, at: Document) -> SweepPoint:
-        application, notes = self.get(at, ("application", scenario.application), load_application)
-        plane = self.get(at, ("dataplane", scenario.dataplane), load_dataplane)
-        machine = self.get(at, ("cluster.machine", scenario.cluster.machine), load_machine)
-        books = ("costs", *scenario.costs)
-        costs = self.get(at, books, lambda _, base: load_costs(scenario.costs, base))
-        identity = {
-            "scenario": scenario.model_dump(mode="json", exclude={"name"}),
-            "application": self.hashed(("application", scenario.application), application),
-            "dataplane": self.hashed(("dataplane", scenario.dataplane), plane),
-            "machine": self.hashed(("cluster.machine", scenario.cluster.machine), machine),
-            "costs": self.hashed(books, costs.books),
-            "meshsim": __version__,
-        }
-        return SweepPoint(
-            canonical_hash(identity), Prepared(scenario, application, plane, machine, costs, tuple(notes))
-        )
-
-    def get(self, at: Document, name: tuple[str, ...], load: Callable[[str, Path], Any]) -> Any:
-        if name not in self.read:
+    def all(self, missing: Sequence[SweepPoint]) -> bool:
+        """Compute what is missing, and wait for what others compute; False if stopped before that."""
+        left = list(missing)
+        while left:
+            before = self.computed
             try:
-                self.read[name] = load(name[1], self.base)
-            except MeshsimError as error:
-                raise at.fail(tuple(name[0].split(".")), str(error)) from None
-        return self.read[name]
+                complete = self.once(left)
+            finally:
+                for claim in self.claims.values():
+                    claim.give_back()
+                self.claims.clear()
+            if not complete:
+                return False
+            there = self.store.errors([point.key for point in left])
+            left = [point for point in left if point.key not in there]
+            if left and self.computed == before and not self.wait(len(missing), len(left)):
+                return False
+        return True
 
-    def hashed(self, name: tuple[str, ...], thing: BaseModel | Sequence[BaseModel]) -> str:
-        if name not in self.hash:
-            self.hash[name] = canonical_hash(thing)
-        return self.hash[name]
+    def once(self, points: list[SweepPoint]) -> bool:
+        """Compute those of them that nobody else does."""
+
+        def admit(index: int) -> bool:
+            key = points[index].key
+            claim = self.store.claim(key)
+            if claim is not None:
+                self.claims[key] = claim
+            return claim is not None
+
+        def keep(index: int, done: Done) -> None:
+            key = points[index].key
+            self.store.keep(self.claims.pop(key), columns.table(done.row))
+            self.store.keep_timing(key, Timing(done.seconds, points[index].requests))
+            self.computed += 1
+
+        work: Work[SweepPoint, Done] = compute
+        live: dict[str, Any] = {"on_progress": self.on_progress, "should_stop": self.should_stop}
+        if self.scheduler is not None:
+            from meshsim.studies.cluster import run_on_dask
+
+            return run_on_dask(work, points, self.scheduler, admit=admit, on_result=keep, **live)
+        return run_all(work, points, size=UNITS, jobs=self.jobs, admit=admit, on_result=keep, **live)
+
+    def wait(self, all_: int, left: int) -> bool:
+        """Let another sweep go on with the last points; False to stop."""
+        if self.on_progress is not None:
+            words = f"waiting for {left} points that another sweep computes"
+            self.on_progress((all_ - left) * UNITS, all_ * UNITS, words)
+        try:
+            time.sleep(WAIT_S)
+        except KeyboardInterrupt:
+            return False
+        return self.should_stop is None or not self.should_stop()
 
 
 # One point -----------------------------------------------------------------------------------------------------
 
 
-def compute(task: tuple[Path, SweepPoint], tick: Tick, stop: Stop) -> str | None:
-    """Simulate one point and keep it; its error, or an empty text; None if it was stopped."""
-    folder, point = task
-    found: Point | Refused | None = None
+@dataclass(frozen=True)
+class Done:
+    """A finished point, and the time it took."""
+
+    row: dict[str, Any]
+    seconds: float
+
+
+def compute(point: SweepPoint, tick: Tick, stop: Stop) -> Done | None:
+    """Simulate one point, or say why it cannot be; None if it was stopped."""
+    began = time.perf_counter()
+    row, result, error = None, None, ""
     try:
-        found = simulate_point(point.prepared, tick, stop)
-        if found is None:
+        prepared = point.prepared
+        result = reference.run(prepared.plan, prepared.scenario.run, on_progress=tick, should_stop=stop)
+        if result.cancelled:
             return None
-        error = found.reason if isinstance(found, Refused) else ""
+        row = make_row(result, prepared.dataplane.name, len(prepared.application.services), prepared.machine)
     except MeshsimError as failure:
-        error = str(failure)
-    row = found.row if isinstance(found, Point) else None
-    keep(folder, point, row, error)
-    return error
+        error = columns.one_line(failure)
+    return Done(columns.values(point, row, result, error), time.perf_counter() - began)
 
 
-def keep(folder: Path, point: SweepPoint, row: Row | None, error: str) -> None:
-    """Write one row whole, then give it its name: nobody ever sees half of it."""
-    import pyarrow as pa  # type: ignore[import-untyped]
-    import pyarrow.parquet as pq  # type: ignore[import-untyped]
-
-    types = column_types()
-    values = dict.fromkeys(types) | _identity(point) | ({} if row is None else _numbers(row)) | {"error": error}
-    kinds = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
-    schema = pa.schema([(name, kinds[kind]) for name, kind in types.items()])
-    table = pa.table({name: [values[name]] for name in types}, schema=schema)
-    # Parquet readers skip names that begin with a dot.
-    unfinished = folder / f".{point.key}.{os.getpid()}"
-    pq.write_table(table, unfinished)
-    os.replace(unfinished, part(folder, point.key))
+# How long it will take -----------------------------------------------------------------------------------------
 
 
-QUANTILES = ("p50", "p90", "p99", "p999")
+def _dry_run(
+    store: Store, points: list[SweepPoint], jobs: int, on_progress: Progress | None, should_stop: Stop | None
+) -> Sweep:
+    errors: dict[str, str] = {}
+    timings: list[Timing] = []
+    if (store.folder / MANIFEST).exists():
+        store.refuse_other(model_version())
+        errors, timings = store.errors([point.key for point in points]), store.timings()
+    missing = [point for point in points if point.key not in errors]
+    failed = sum(error != "" for error in errors.values())
+    estimate = _estimate(missing, timings, cores(jobs), on_progress, should_stop) if missing else None
+    partial = estimate is None and bool(missing)
+    return Sweep(store.folder, points, len(errors), 0, failed, len(missing), partial, estimate, True)
 
 
-def column_types() -> dict[str, type]:
-    """The columns of a part, the same for every point: what was asked, then what came out."""
-    types: dict[str, type] = {"key": str, "meshsim": str}
-    numbers: dict[str, type] = {"cluster_cpu_slice_us": float, "load_rps": float, "run_warmup_share": float}
-    numbers |= {"cluster_churn_per_minute": float}
-    numbers |= {"cluster_cpu_quota_period_ms": float, "cluster_nic_gbps": float, "load_burst": int}
-    numbers |= {"run_requests": int, "run_seed": int, "run_sample": int, "services": int}
-    for name in scenario_fields():
-        column = COLUMN_NAMES.get(name, name.replace(".", "_"))
-        types[column] = numbers.get(column, str)
-    for name in (*QUANTILES, "mean"):
-        types |= {f"latency_{name}{end}_us": float for end in ("", "_low", "_high")}
-    types |= {f"cpu_{name}_cores": float for name in ("application", "proxy", "kernel", "total")}
-    types |= {"memory_mib": float, "pods": int, "nodes": int, "usd_month": float}
-    types |= {
-        "requests": int,
-        "failed_requests": int,
-        "goodput_rps": float,
-        "events": int,
-        "busiest": str,
-        "utilisation_share": float,
-    }
-    for name, unit in MODEL_ERRORS.items():
-        types |= {f"model_error_{name}{end}_{unit}": float for end in ("_low", "_high")}
-    return types | {"audit_ok": bool, "error": str}
+def _estimate(
+    missing: Sequence[SweepPoint],
+    timings: list[Timing],
+    processes: int,
+    on_progress: Progress | None,
+    should_stop: Stop | None,
+) -> TimeEstimate | None:
+    """Seconds a request, from durations or pilots, times the requests that are missing; None if stopped."""
+    basis = f"the durations of {len(timings)} points in the folder"
+    if not timings:
+        chosen = missing[:: max(1, len(missing) // PILOTS)][:PILOTS]
+        for number, point in enumerate(chosen):
+            done = compute(_cut(point), lambda done, total: None, should_stop or (lambda: False))
+            if done is None:
+                return None
+            timings.append(Timing(done.seconds, _cut(point).requests))
+            if on_progress is not None:
+                on_progress(number + 1, len(chosen), "timing pilot points")
+        basis = f"{len(timings)} points cut to {PILOT_REQUESTS} requests and timed just now, on one core each"
+    a_request = sum(timing.seconds for timing in timings) / max(1, sum(timing.requests for timing in timings))
+    seconds = a_request * sum(point.requests for point in missing) / min(processes, len(missing))
+    return TimeEstimate(seconds, processes, basis)
 
 
-COLUMN_NAMES = {"run.warmup": "run_warmup_share"}
-MODEL_ERRORS = {"latency_p50": "us", "cpu": "cores", "memory": "mib", "usd": "month"}
-
-
-def _identity(point: SweepPoint) -> dict[str, Any]:
-    values: dict[str, Any] = {"key": point.key, "meshsim": __version__}
+def _cut(point: SweepPoint) -> SweepPoint:
+    """The same point, short."""
     scenario = point.prepared.scenario
-    for name in scenario_fields():
-        value: Any = scenario
-        for step in name.split("."):
-            value = getattr(value, step)
-        if name == "costs":
-            value = ",".join(value)
-        elif name == "services":
-            value = len(point.prepared.application.services)
-        elif name == "cluster.nodes":
-            value = str(value)  # a number, or auto
-        elif name == "cluster.nic_gbps":
-            pass  # a number, or none
-        elif value is None or isinstance(value, BaseModel | list | dict):  # rules and shapes: as JSON, empty for none
-            plain = to_jsonable_python(value, by_alias=True, exclude_none=True)
-            value = json.dumps(plain, sort_keys=True) if plain else ""
-        values[COLUMN_NAMES.get(name, name.replace(".", "_"))] = value
-    return values
+    run = scenario.run.model_copy(update={"requests": min(scenario.run.requests, PILOT_REQUESTS)})
+    prepared = replace(point.prepared, scenario=scenario.model_copy(update={"run": run}))
+    return replace(point, prepared=prepared)
 
 
-def _numbers(row: Row) -> dict[str, Any]:
-    estimates: dict[str, Estimate] = {name: getattr(row.latency_us, name) for name in QUANTILES} | {"mean": row.mean_us}
-    values: dict[str, Any] = {}
-    for name, estimate in estimates.items():
-        values[f"latency_{name}_us"] = estimate.value
-        values[f"latency_{name}_low_us"], values[f"latency_{name}_high_us"] = estimate.low, estimate.high
-    for name in ("application", "proxy", "kernel", "total"):
-        values[f"cpu_{name}_cores"] = getattr(row.cpu_cores, name)
-    error = row.model_error
-    bands = {"latency_p50": error.latency_us_p50, "cpu": error.cpu_cores, "memory": error.memory_mib}
-    bands["usd"] = error.usd_month
-    for name, unit in MODEL_ERRORS.items():
-        values[f"model_error_{name}_low_{unit}"] = bands[name].low
-        values[f"model_error_{name}_high_{unit}"] = bands[name].high
-    for name in ("memory_mib", "pods", "nodes", "usd_month", "requests", "goodput_rps", "events", "busiest"):
-        values[name] = getattr(row, name)
-    return values | {
-        "failed_requests": row.failed,
-        "utilisation_share": row.utilisation,
-        "audit_ok": row.audit.ok,
+# What is there -------------------------------------------------------------------------------------------------
+
+
+def sweep_status(folder: str | Path) -> dict[str, Any]:
+    """What a folder of results holds, as ``meshsim sweep status --json`` prints it.
+
+    ``points``: parts there; ``failed``: of them without numbers; ``computing``: points that some sweep has at this
+    moment; ``studies``: each with its name, file, points asked for and missing; ``seconds_a_point``: mean on one
+    core, null before the first. MeshsimError if the folder holds no results.
+    """
+    store = Store(Path(folder))
+    model = store.model()
+    errors, timings = store.errors(store.keys()), store.timings()
+    return {
+        "schema": "meshsim/sweep-status/1",
+        "folder": str(store.folder),
+        "model": model,
+        "same_model": model == model_version(),
+        "points": len(errors),
+        "failed": sum(error != "" for error in errors.values()),
+        "computing": store.claimed(),
+        "seconds_a_point": sum(timing.seconds for timing in timings) / len(timings) if timings else None,
+        "studies": [
+            {
+                "name": study["name"],
+                "file": study["file"],
+                "points": len(study["keys"]),
+                "missing": sum(key not in errors for key in study["keys"]),
+            }
+            for study in store.studies()
+        ],
     }
-
-
-def _has_failed(path: Path) -> bool:
-    import pyarrow.parquet as pq
-
-    return bool(pq.read_table(path, columns=["error"])["error"][0].as_py())

@@ -59,6 +59,13 @@ def _bar(what: str) -> Iterator[Report]:
             bar.stop()
 
 
+def duration(seconds: float) -> str:
+    """'40 s', '12 min', '3.5 h'."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+
+
 def _lines(what: str) -> Report:
     began = last = time.monotonic()
 
@@ -67,7 +74,9 @@ def _lines(what: str) -> Report:
         now = time.monotonic()
         if now - last >= LINE_EVERY_S and total:
             last = now
-            print(f"{what}: {done / total:.0%}, {words}, {now - began:.0f} s", file=sys.stderr, flush=True)
+            left = f", about {duration((now - began) * (total - done) / done)} left" if done else ""
+            told = f"{what}: {done / total:.0%}, {words}, {duration(now - began)}{left}"
+            print(told, file=sys.stderr, flush=True)
 
     return report
 

@@ -12,7 +12,17 @@ from rich.table import Table
 from rich.text import Text
 
 from meshsim.figures import numbers
-from meshsim.results.rows import ComparisonReport, Estimate, GrowthReport, Provenance, Row
+from meshsim.results.rows import (
+    ComparisonReport,
+    Estimate,
+    GrowthReport,
+    Provenance,
+    Row,
+    SensitivityReport,
+    SolutionReport,
+    Tail,
+)
+from meshsim.results.tail import compared
 from meshsim.studies.report import digits_for
 from meshsim.studies.single import Simulation
 
@@ -21,6 +31,7 @@ LATENCIES = {"p50": "p50", "p90": "p90", "p99": "p99", "p999": "p99.9"}
 TOO_SHORT = "–"
 CROSSOVERS_SHOWN = 12
 CALLS_SHOWN = 25
+TAIL_SHOWN = 10
 STATIONS_SHOWN = 8
 
 
@@ -33,6 +44,7 @@ def comparison(report: ComparisonReport) -> Iterator[RenderableType]:
         yield latency_table(report.rows)
         yield cpu_table(report.rows)
         yield bill_table(report.rows)
+        yield from verdicts(report)
         yield from too_short(report.rows)
         yield from failed_audits(report.rows)
     yield from notes(report)
@@ -64,6 +76,73 @@ def growth(report: GrowthReport) -> Iterator[RenderableType]:
     yield footer(report.provenance)
 
 
+def solutions(report: SolutionReport) -> Iterator[RenderableType]:
+    """What each data plane takes to keep the target."""
+    of = LATENCIES[report.of]
+    yield heading(f"{report.application}: what keeps {of} at most {report.target_ms:g} ms")
+    if report.partial:
+        yield Text("Stopped early: this is what was finished until then.", style="bold")
+    table = new_table(f"In {report.unit}; latency in ms")
+    columns(table, "data plane", "kept with", of, "not with", of, "trials", "verified")
+    for one in report.solutions:
+        cells = [TOO_SHORT if one.answer is None else f"{one.answer:g}", _trial_cell(one.latency_us)]
+        cells += ["" if one.beyond is None else f"{one.beyond:g}", _trial_cell(one.latency_beyond_us)]
+        told = {None: "", True: "yes", False: "NO"}[one.verified]
+        table.add_row(escape(one.dataplane), *cells, str(len(one.trials)), told)
+    yield table
+    for one in report.solutions:
+        yield paragraph(f"  {one.sentence}")
+    yield paragraph(
+        "Kept: the upper end of the 95 % interval is at most the target. Verified: with other random numbers, the "
+        "answer keeps it and the next value does not."
+    )
+    for note in report.notes:
+        yield paragraph(f"  Note: {note}")
+    yield footer(report.provenance)
+
+
+def _trial_cell(estimate: Estimate | None) -> str:
+    return "" if estimate is None else plus_minus(estimate, 1e-3)
+
+
+def sensitivity(report: SensitivityReport) -> Iterator[RenderableType]:
+    """Tornado, bands, chances and Sobol indices as tables."""
+    of = LATENCIES[report.of]
+    yield heading(f"{report.application}: what {of} depends on, {numbers.count(report.rps)} requests/s from outside")
+    if report.partial:
+        yield Text("Stopped early: this is what was finished until then.", style="bold")
+    table = new_table(f"{of} in ms with one input at either end of its 95 % range (settings: as given)")
+    columns(table, "data plane", "input", "range", "as it is", "at its low end", "at its high end")
+    for one in report.influences:
+        cells = [TOO_SHORT if us is None else numbers.digits(us / 1000) for us in (one.value_us, one.at_low_us)]
+        cells.append("overloaded" if one.at_high_us is None else numbers.digits(one.at_high_us / 1000))
+        table.add_row(escape(one.dataplane), escape(one.input), f"x{one.factor_low:.2f}–{one.factor_high:.2f}", *cells)
+    yield table
+    if report.bands:
+        table = new_table(f"What the errors of all costs together leave: 95 % over {report.draws} drawn cost books")
+        columns(table, "data plane", "figure", "as it is", "low", "high", "unit")
+        for band in report.bands:
+            shown = (TOO_SHORT if x is None else numbers.digits(x) for x in (band.value, band.low, band.high))
+            table.add_row(escape(band.dataplane), band.metric, *shown, band.unit)
+        yield table
+    for chance in report.chances:
+        yield paragraph(
+            f"  {chance.a} has a lower {chance.metric} than {chance.b} in {chance.probability_a_lower:.0%} of the "
+            f"{chance.draws} drawn cost books."
+        )
+    if report.sobol:
+        table = new_table(f"Sobol indices of {of}: share of its variance")
+        columns(table, "data plane", "cost", "alone", "with all others")
+        for index in report.sobol:
+            alone = f"{index.first_order:.2f} ± {index.first_order_half_width:.2f}"
+            total = f"{index.total:.2f} ± {index.total_half_width:.2f}"
+            table.add_row(escape(index.dataplane), escape(index.operation), alone, total)
+        yield table
+    for note in report.notes:
+        yield paragraph(f"  Note: {note}")
+    yield footer(report.provenance)
+
+
 def simulation(result: Simulation) -> Iterator[RenderableType]:
     """A full report of one scenario."""
     report, scenario = result.report, result.prepared.scenario
@@ -80,6 +159,8 @@ def simulation(result: Simulation) -> Iterator[RenderableType]:
     yield bill_table(report.rows)
     yield from too_short(report.rows)
     yield attribution_table(row)
+    if row.tail is not None:
+        yield tail_table(row.tail)
     yield calls_table(result)
     yield stations_table(result)
     memory = new_table("Memory")
@@ -161,6 +242,15 @@ def bill_table(rows: Sequence[Row]) -> Table:
     return table
 
 
+def verdicts(report: ComparisonReport) -> Iterator[Text]:
+    """Which of each pair is lower, and how sure that is."""
+    if report.verdicts:
+        runs = f"{report.replications} replication{'s' if report.replications > 1 else ''}"
+        yield paragraph(f"Verdicts after {runs} of each data plane", bold=True)
+    for verdict in report.verdicts:
+        yield paragraph(f"  {verdict.sentence}")
+
+
 def size_table(title: str, rows: Sequence[Row], show: Callable[[Row], str]) -> Table:
     """A line a data plane, a column a number of services."""
     sizes = sorted({row.services for row in rows})
@@ -192,6 +282,23 @@ def attribution_table(row: Row) -> Table:
     for part in sorted(row.attribution, key=lambda part: -total[part]):
         numbers_ = (part.running_us, part.queueing_us, part.waiting_us, total[part])
         table.add_row(part.component, escape(part.operation), *(f"{number:,.1f}" for number in numbers_))
+    return table
+
+
+def tail_table(tail: Tail) -> Table:
+    """What the slowest requests wait for that typical ones do not, the largest difference first."""
+    unit = {"running": "running", "queueing": "in line", "waiting": "off the CPU"}
+    table = new_table(
+        f"Where the slowest {1 - tail.slowest_from:.1%} spend their time, µs (mean of {tail.slowest_requests} "
+        f"requests, against {tail.typical_requests} around the median)"
+    )
+    for name in ("who", "operation", "how"):
+        table.add_column(name)
+    for name in ("median", "slowest", "more"):
+        table.add_column(name, justify="right")
+    for part in compared(tail)[:TAIL_SHOWN]:
+        numbers_ = (part.typical_us, part.slowest_us, part.slowest_us - part.typical_us)
+        table.add_row(part.component, escape(part.operation), unit[part.phase], *(f"{us:,.1f}" for us in numbers_))
     return table
 
 

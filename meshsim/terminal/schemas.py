@@ -7,12 +7,17 @@ from typing import Any
 from pydantic import BaseModel
 
 from meshsim.formats.schema import MODELS, json_schema
-from meshsim.results.rows import ComparisonReport, GrowthReport
+from meshsim.results.rows import ComparisonReport, GrowthReport, SensitivityReport, SolutionReport
 from meshsim.scenario.base import MeshsimError
 from meshsim.scenario.suggest import choices
-from meshsim.studies.sweep import Study
+from meshsim.studies.study import Study
 
-REPORTS: dict[str, type[BaseModel]] = {"compare": ComparisonReport, "grow": GrowthReport}
+REPORTS: dict[str, type[BaseModel]] = {
+    "compare": ComparisonReport,
+    "grow": GrowthReport,
+    "solve": SolutionReport,
+    "sensitivity": SensitivityReport,
+}
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 KINDS = {
     "application": "services, endpoints, calls, and where requests come in",
@@ -23,6 +28,8 @@ KINDS = {
     "study": "what `meshsim sweep` reads",
     "compare": "what `compare --json` and `run --json` print",
     "grow": "what `grow --json` prints",
+    "solve": "what `solve --json` prints",
+    "sensitivity": "what `sensitivity --json` prints",
 }
 
 

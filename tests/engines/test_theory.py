@@ -43,10 +43,12 @@ def one_station(rho: float, *, law: str = "exponential", cv: float = 1.0, cores:
 
 
 def within(measured: Estimate, expected_us: float, wider: float = 1.0) -> bool:
+    """The interval leans to one side, so each side is widened by itself."""
     assert measured.value is not None
+    assert measured.low is not None
     assert measured.high is not None
-    half = (measured.high - measured.value) * wider
-    return abs(measured.value - expected_us) <= half
+    above, below = (measured.high - measured.value) * wider, (measured.value - measured.low) * wider
+    return measured.value - below <= expected_us <= measured.value + above
 
 
 def pollaczek_khinchine(rho: float, scv: float) -> float:

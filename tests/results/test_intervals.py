@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import optimize, stats
 
 from meshsim.results.histogram import BatchedHistogram
 from meshsim.results.intervals import (
@@ -63,6 +63,48 @@ def mm1(studies: int, requests: int, rho: float, speed: float) -> tuple[Floats, 
     return times[0].T, times[1].T
 
 
+def mg1(studies: int, requests: int, rho: float, speed: float) -> tuple[Floats, Floats]:
+    """The same for M/H2/1, service of mean 1 and squared coefficient of variation 2.125, begun empty and warmed up."""
+    random = np.random.default_rng(20_240_104)
+    warmup, slow, fast = 2000, np.zeros(studies), np.zeros(studies)
+    times = np.empty((2, requests, studies))
+    for request in range(-warmup, requests):
+        service = random.standard_exponential(studies) * np.where(random.random(studies) < 0.8, 0.625, 2.5)
+        gap = random.standard_exponential(studies) / rho
+        if request >= 0:
+            times[0, request], times[1, request] = slow + service, fast + service / speed
+        slow = np.maximum(0.0, slow + service - gap)
+        fast = np.maximum(0.0, fast + service / speed - gap)
+    return times[0].T, times[1].T
+
+
+class HyperexponentialQueue:
+    """Time in M/H2/1 by the transform of Pollaczek and Khinchine: here a sum of two exponentials."""
+
+    def __init__(self, rate: float, speed: float) -> None:
+        shares, rates = (0.8, 0.2), (speed / 0.625, speed / 2.5)
+        load = rate / speed
+        below = np.poly1d([1, rates[0]]) * np.poly1d([1, rates[1]])
+        above = shares[0] * rates[0] * np.poly1d([1, rates[1]]) + shares[1] * rates[1] * np.poly1d([1, rates[0]])
+        # (1 - load) s B(s) / (s - rate + rate B(s)), where s divides out.
+        whole, rest = (np.poly1d([1, -rate]) * below + rate * above) / np.poly1d([1, 0])
+        assert np.allclose(rest.coeffs, 0)
+        self.decay = -whole.roots
+        self.weight = (1 - load) * above(-self.decay) / whole.deriv()(-self.decay) / self.decay
+
+    def mean(self) -> float:
+        return float((self.weight / self.decay).sum())
+
+    def ppf(self, p: float) -> float:
+        return float(optimize.brentq(lambda t: (self.weight * np.exp(-self.decay * t)).sum() - (1 - p), 0, 1000))
+
+
+def test_the_law_of_a_queue_with_uneven_service_is_that_of_pollaczek_and_khinchine():
+    law = HyperexponentialQueue(0.6, 1.0)
+    assert law.weight.sum() == pytest.approx(1)
+    assert law.mean() == pytest.approx(1 + 0.6 * (1 + 2.125) / 2 / (1 - 0.6))
+
+
 QUANTILES = (0.5, 0.9, 0.99)
 Law = stats.rv_continuous
 
@@ -95,13 +137,14 @@ def coverages(a: Floats, b: Floats, law_a: Law, law_b: Law) -> dict[str, float]:
     return {name: sum(given) / len(given) for name, given in hits.items()}
 
 
-def judge(found: dict[str, float], low: float, high: float, low_difference: float | None = None) -> None:
+def judge(found: dict[str, float], low: float, high: float, tail_difference: float | None = None) -> None:
     print({name: round(float(share), 4) for name, share in found.items()})
     for name, share in found.items():
         if "wrong" in name:
-            assert share < 0.05, (name, share)
+            # A difference of p99 is known least well: half as much again may lie within what a short run says.
+            assert share < (0.3 if name.startswith("p99 difference") else 0.05), (name, share)
         else:
-            least = low_difference if low_difference is not None and "difference" in name else low
+            least = tail_difference if tail_difference is not None and name == "p99 difference" else low
             assert least <= share <= high, (name, share)
 
 
@@ -135,8 +178,16 @@ def test_batches_of_unequal_size_give_the_interval_of_a_ratio():
     found = mean_interval(BatchedHistogram.from_values([[1000 * v for v in batch] for batch in values]))
     mean, size = 520 / 10, 10 / 5
     deviations = [(sum(batch) - mean * len(batch)) / size for batch in values]
-    half = 2.7764451 * math.sqrt(sum(d * d for d in deviations) / 4 / 5)
-    assert (found.value, found.low, found.high) == pytest.approx((mean, mean - half, mean + half))
+    spread = math.sqrt(sum(d * d for d in deviations) / 4)
+    # Willink's adjustment, from the third moment.
+    lean = sum(d**3 for d in deviations) * 5 / (4 * 3) / spread**3 / (6 * math.sqrt(5))
+    assert lean > 0.02
+    low, high = (
+        mean - spread / math.sqrt(5) * (math.cbrt(1 + 6 * lean * (t - lean)) - 1) / (2 * lean)
+        for t in (2.7764451, -2.7764451)
+    )
+    assert (found.value, found.low, found.high) == pytest.approx((mean, low, high))
+    assert high - mean > 1.2 * (mean - low)
 
 
 def test_equal_latencies_give_an_interval_inside_their_bucket():
@@ -202,10 +253,19 @@ def test_95_percent_intervals_of_independent_requests_cover_93_to_97_percent(req
     judge(coverages(*independent(1000, requests), stats.expon(), stats.gamma(2)), 0.93, 0.97)
 
 
+# Bursts of a busy queue make batches uneven and their spread skewed: the interval of a difference of p99 covers a
+# little less than it says, even after the adjustment (see quantile_difference).
+
+
 @pytest.mark.statistical
-def test_95_percent_intervals_of_a_queue_cover_92_to_97_percent_and_of_differences_at_least_88():
-    # Bursts of a busy queue make batches uneven and their spread skewed: the symmetric interval of a
-    # difference covers less than it says (see quantile_difference).
+def test_95_percent_intervals_of_a_queue_cover_93_to_97_percent_and_of_a_difference_of_p99_at_least_91():
     rho, speed = 0.7, 1.25
     laws = stats.expon(scale=1 / (1 - rho)), stats.expon(scale=1 / (speed - rho))
-    judge(coverages(*mm1(1000, 60_000, rho, speed), *laws), 0.92, 0.97, low_difference=0.88)
+    judge(coverages(*mm1(1000, 60_000, rho, speed), *laws), 0.93, 0.97, tail_difference=0.91)
+
+
+@pytest.mark.statistical
+def test_95_percent_intervals_of_a_queue_with_uneven_service_cover_93_to_97_percent():
+    rho, speed = 0.6, 1.25
+    laws = HyperexponentialQueue(rho, 1.0), HyperexponentialQueue(rho, speed)
+    judge(coverages(*mg1(1000, 60_000, rho, speed), *laws), 0.93, 0.97, tail_difference=0.91)

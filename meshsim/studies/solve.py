@@ -1,0 +1,306 @@
+"""The question in reverse: what does it take to keep a latency target, and on which data planes can it be kept at all?
+
+The highest rate, the fewest nodes, or the fewest replicas such that a quantile of latency is at most the target. Each
+trial is a simulation with the same random numbers, so latency changes smoothly from one value to the next, and a
+bisection between a value that keeps the target and one that misses it finds where it stops. Both ends of the answer
+are then simulated again with other random numbers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from meshsim.costs.book import CostBook
+from meshsim.costs.books import Costs
+from meshsim.results.rows import Estimate, Solution, SolutionReport, Trial
+from meshsim.scenario.application import Application
+from meshsim.scenario.base import MeshsimError
+from meshsim.scenario.dataplane import DataPlane
+from meshsim.scenario.machine import Machine
+from meshsim.scenario.suggest import choices
+from meshsim.studies import defaults
+from meshsim.studies.inputs import (
+    Nodes,
+    Placement,
+    Policy,
+    Settings,
+    jobs_for,
+    plain,
+    prepare_points,
+    provenance,
+    read_inputs,
+    shared_options,
+)
+from meshsim.studies.point import Point, simulate_point
+from meshsim.studies.pool import Progress, Stop, Tick, Work, run_all
+from meshsim.studies.replicate import Metric, pool
+from meshsim.studies.row import QUANTILES
+from meshsim.studies.setup import Prepared
+from meshsim.studies.warmup import warmup_share
+
+Find = Literal["rps", "nodes", "replicas"]
+UNITS: dict[str, str] = {"rps": "requests/s", "nodes": "nodes", "replicas": "replicas of each service"}
+REQUESTS = 6_000
+TOLERANCE = 0.05
+"""The highest rate is known to that share."""
+MOST_COUNT = 4_096
+"""Nodes or replicas that are tried at most."""
+LEAST_RPS, MOST_RPS = 0.1, 100_000_000.0
+MOST_TRIALS = 60
+BUDGET = 4
+"""Replications of a trial whose interval contains the target."""
+MOST_STEPS = 12
+APART = 1_000_003
+"""Added to the seed when the answer is verified."""
+
+Outcome = Literal["kept", "missed", "unsure"]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One data plane, and how to vary it. Picklable: it is solved in a process of its own."""
+
+    prepared: Prepared
+    find: Find
+    service: str | None
+    target_us: float
+    of: Metric
+    budget: int
+
+    def at(self, value: float, more_seed: int) -> Prepared:
+        """The scenario at a value, with its seed moved on."""
+        prepared, scenario = self.prepared, self.prepared.scenario
+        run = scenario.run.model_copy(update={"seed": scenario.run.seed + more_seed})
+        update: dict[str, object] = {"run": run}
+        original = prepared.original
+        if self.find == "rps":
+            update["load"] = scenario.load.model_copy(update={"rps": value})
+            share = warmup_share(original, value, run.requests)
+            update["run"] = run.model_copy(update={"warmup": share})
+        elif self.find == "nodes":
+            update["cluster"] = scenario.cluster.model_copy(update={"nodes": int(value)})
+        else:
+            services = [
+                one.model_copy(update={"replicas": int(value)}) if self.service in (None, one.name) else one
+                for one in original.services
+            ]
+            original = original.model_copy(update={"services": services})
+        return replace(prepared, original=original, scenario=scenario.model_copy(update=update))
+
+
+class _Stopped(Exception):
+    pass
+
+
+class Search:
+    """The trials of one case, each simulated once."""
+
+    def __init__(self, case: Case, tick: Tick, stop: Stop) -> None:
+        self.case, self.tick, self.stop = case, tick, stop
+        self.trials: list[Trial] = []
+        self.known: dict[tuple[float, int], Trial] = {}
+
+    def trial(self, value: float, seed: int = 0) -> Trial:
+        """Simulate at a value; replications are added while its interval contains the target."""
+        if (value, seed) not in self.known:
+            self.known[value, seed] = trial = self._simulate(value, seed)
+            self.trials.append(trial)
+            if len(self.trials) > MOST_TRIALS:
+                raise MeshsimError(f"{self.case.prepared.dataplane.name}: {MOST_TRIALS} trials have found no answer")
+        return self.known[value, seed]
+
+    def keeps(self, value: float) -> bool:
+        """Whether the target is kept there; in doubt, it is not."""
+        return self.trial(value).outcome == "kept"
+
+    def _simulate(self, value: float, seed: int) -> Trial:
+        case, points = self.case, list[Point]()
+        while True:
+            found = simulate_point(case.at(value, seed + len(points)), self.tick, self.stop)
+            if found is None:
+                raise _Stopped
+            if not isinstance(found, Point):
+                return Trial(value=value, latency_us=None, outcome="missed", replications=0, reason=found.reason)
+            points.append(found)
+            estimate: Estimate = getattr(pool(points).row.latency_us, case.of)
+            if estimate.value is None or estimate.low is None or estimate.high is None:
+                outcome: Outcome = "unsure"
+            elif estimate.high <= case.target_us:
+                outcome = "kept"
+            else:
+                outcome = "missed" if estimate.low > case.target_us else "unsure"
+            if outcome != "unsure" or len(points) >= case.budget:
+                return Trial(value=value, latency_us=estimate, outcome=outcome, replications=len(points))
+
+
+def solve_case(case: Case, tick: Tick, stop: Stop) -> Solution | None:
+    """The answer for one data plane; None if stopped."""
+    search = Search(case, tick, stop)
+    try:
+        answer, beyond = (_highest if case.find == "rps" else _fewest)(search)
+        # An answer that other random numbers do not bear out was luck: step back until they do.
+        steps = 0
+        while answer is not None and search.trial(answer, APART).outcome != "kept" and steps < MOST_STEPS:
+            answer, beyond, steps = _step_back(case.find, answer), answer, steps + 1
+            search.trial(answer)
+        verified = None
+        if answer is not None:
+            kept = search.keeps(answer) and search.trial(answer, APART).outcome == "kept"
+            verified = kept and (beyond is None or search.trial(beyond, APART).outcome != "kept")
+    except _Stopped:
+        return None
+    last = search.trials[0] if answer is None else search.known[answer, 0]
+    return Solution(
+        dataplane=case.prepared.dataplane.name,
+        answer=answer,
+        beyond=beyond,
+        latency_us=last.latency_us,
+        latency_beyond_us=None if beyond is None else search.known[beyond, 0].latency_us,
+        verified=verified,
+        trials=sorted(search.trials, key=lambda trial: trial.value),
+        sentence=_sentence(case, search, answer, beyond),
+    )
+
+
+def _step_back(find: Find, answer: float) -> float:
+    return float(f"{answer / (1 + TOLERANCE):.4g}") if find == "rps" else answer + 1
+
+
+def _highest(search: Search) -> tuple[float | None, float | None]:
+    """(highest rate that keeps the target, lowest that does not)."""
+    start = search.case.prepared.scenario.load.rps
+    low, high = start, start
+    while search.keeps(high):
+        low, high = high, min(high * 2, MOST_RPS)
+        if low == high:
+            return low, None
+    while not search.keeps(low):
+        # What a single request takes at no load at all, no lower rate will mend.
+        low, high = low / 4, low
+        if low < max(LEAST_RPS, start / 1000):
+            return None, None
+    while high / low > 1 + TOLERANCE:
+        middle = float(f"{math.sqrt(low * high):.4g}")
+        if middle in (low, high):
+            break
+        low, high = (middle, high) if search.keeps(middle) else (low, middle)
+    return low, high
+
+
+def _fewest(search: Search) -> tuple[float | None, float | None]:
+    """(fewest that keep the target, one less)."""
+    low, high = 0, 1  # low misses it, or is none at all
+    while not search.keeps(high):
+        if high >= 4 and _is_flat(search, low, high):
+            return None, None
+        low, high = high, high * 2
+        if high > MOST_COUNT:
+            return None, None
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if search.keeps(middle) else (middle, high)
+    return float(high), float(low) if low else None
+
+
+def _is_flat(search: Search, low: int, high: int) -> bool:
+    """Twice as many have brought nothing any more: more of them will not."""
+    before, now = (search.known[float(value), 0].latency_us for value in (low, high))
+    if before is None or now is None or before.value is None or now.value is None or now.low is None:
+        return False
+    return now.low > search.case.target_us and now.value > 0.98 * before.value
+
+
+def _sentence(case: Case, search: Search, answer: float | None, beyond: float | None) -> str:
+    name, of = case.prepared.dataplane.name, {"p999": "p99.9"}.get(case.of, case.of)
+    target = f"{of} of at most {case.target_us / 1000:g} ms"
+    unit = UNITS[case.find] if case.service is None else f"replicas of {case.service}"
+    if answer is None:
+        best = min((t.latency_us.value for t in search.trials if t.latency_us and t.latency_us.value), default=None)
+        reason = next((trial.reason for trial in search.trials if trial.reason), "")
+        seen = f"the lowest seen was {best / 1000:.3g} ms" if best else reason or "no trial could be simulated"
+        return f"{name} does not keep a {target} at any number of {unit}: {seen}."
+    edge = "" if beyond is None else f"; not with {beyond:g}"
+    if beyond is not None and (reason := search.known[beyond, 0].reason):
+        edge += f" ({reason})"
+    if case.find == "rps":
+        return f"{name} keeps a {target} up to {answer:g} {unit}{edge}."
+    return f"{name} keeps a {target} with {answer:g} {unit}{edge}."
+
+
+def solve(
+    application: str | Path | Application,
+    find: Find,
+    target_ms: float,
+    dataplanes: Sequence[str | Path | DataPlane] = defaults.DATAPLANES,
+    rps: float = defaults.RPS,
+    *,
+    of: Metric = "p99",
+    service: str | None = None,
+    budget: int = BUDGET,
+    policy: Policy = "L7",
+    requests: int | None = None,
+    warmup: float | None = None,
+    seed: int = 1,
+    costs: Sequence[str | Path | CostBook] | Costs = defaults.COSTS,
+    machine: str | Path | Machine = defaults.MACHINE,
+    nodes: Nodes = "auto",
+    placement: Placement = "spread",
+    services: int | None = None,
+    jobs: int | None = None,
+    on_progress: Progress | None = None,
+    should_stop: Stop | None = None,
+) -> SolutionReport:
+    """The highest ``rps``, or the fewest ``nodes`` or ``replicas``, with the quantile ``of`` at most ``target_ms``.
+
+    "At most" means that the upper end of its 95 % interval is: then it is more with a chance of 2.5 %. While the
+    interval contains the target, replications are added, up to ``budget``; what then is still unsure counts as not
+    kept. ``service``: whose replicas are varied, all services' if left out. The rate is found to 5 %, numbers
+    exactly, taking it that latency only rises with the rate and only falls with nodes or replicas. The rest is as in
+    ``compare`` (``requests``: measured ones of a trial, 6 000). A data plane that cannot keep the target has no
+    answer and a sentence that says so. Close to saturation a short run does not see how long the queues become: an
+    answer there needs long runs. Raises MeshsimError for wrong input.
+    """
+    if find not in UNITS:
+        raise MeshsimError(f"find: {find!r} received; choose {', '.join(UNITS)}")
+    if of not in QUANTILES:
+        raise MeshsimError(f"of: {of!r} received; choose {', '.join(QUANTILES)}")
+    if not 0 < target_ms < math.inf:
+        raise MeshsimError(f"target_ms: {target_ms:g} received; must be above 0")
+    if not 1 <= budget <= 1000:
+        raise MeshsimError(f"budget: {budget} received; must be from 1 to 1,000 replications")
+    if service is not None and find != "replicas":
+        raise MeshsimError(f"service: {service} received; it goes with replicas, and {find} is asked for")
+    inputs = read_inputs(application, dataplanes, machine, costs)
+    names = [one.name for one in inputs.application.services]
+    if service is not None and service not in names:
+        raise MeshsimError(f"service: {service!r} received; {choices(service, names)}")
+    settings = Settings(policy, REQUESTS if requests is None else requests, warmup, seed, nodes, placement, 0)
+    cases = [
+        Case(prepared, find, service, target_ms * 1000, of, budget)
+        for prepared in prepare_points(inputs, settings, rps, services)
+    ]
+    found: dict[int, Solution] = {}
+    work: Work[Case, Solution] = solve_case
+    complete = run_all(
+        work, cases, size=settings.requests, jobs=jobs_for(jobs, len(cases), 10 * settings.requests),
+        on_result=found.__setitem__, on_progress=on_progress, should_stop=should_stop,
+    )  # fmt: skip
+    command = ["meshsim", "solve", inputs.names["application"], "--find", find, "--target", f"{plain(target_ms)}ms"]
+    command += ["--of", of, "--budget", str(budget), *shared_options(inputs), "--rps", plain(rps)]
+    command += (["--service", service] if service else []) + (["--services", str(services)] if services else [])
+    command += settings.options(Settings("L7", REQUESTS, None, 1, "auto", "spread"))
+    return SolutionReport(
+        application=inputs.application.name,
+        find=find,
+        unit=UNITS[find],
+        of=of,
+        target_ms=target_ms,
+        solutions=[found[index] for index in sorted(found)],
+        provenance=provenance(inputs, settings, command),
+        notes=list(inputs.notes),
+        partial=not complete,
+    )
