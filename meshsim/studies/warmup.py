@@ -15,6 +15,7 @@ from meshsim.plan.lower import OverloadedError
 from meshsim.plan.place import PlacementError
 from meshsim.results.transient import mser5
 from meshsim.scenario.application import Application, Step
+from meshsim.scenario.capabilities import CapabilityError
 from meshsim.scenario.scale import visits
 from meshsim.studies.pool import Progress, Stop, Tick, run_all
 from meshsim.studies.setup import Prepared
@@ -94,7 +95,7 @@ def settled_after(task: Prepared, tick: Tick, stop: Stop) -> float | None:
     """Requests after which a run has forgotten its beginning: infinite if it has not, 0 if it cannot be run."""
     try:
         plan = task.plan
-    except (OverloadedError, PlacementError):
+    except (OverloadedError, PlacementError, CapabilityError):
         return 0.0
     result = reference.run(plan, task.scenario.run, on_progress=tick, should_stop=stop)
     if result.cancelled:
