@@ -110,6 +110,8 @@ def _with(options: list[Callable[[Command], Command]]) -> Callable[[Command], Co
         return command
 
     return add
+
+
 def _warmup(ctx: click.Context, param: click.Parameter, value: str | None) -> float | str | None:
     """'auto' or a number."""
     if value is None or value == "auto":

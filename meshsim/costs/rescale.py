@@ -1,8 +1,9 @@
 """Costs from somewhere else, beside costs that were measured here: brought to this host by a stated factor.
 
 A published book describes other machines and other configurations. Where a measured book knows some of the same
-operations, the ratios say how the two compare; what only the published book knows is multiplied by their geometric
-mean. Ratios inside one book stay as they were published, which is what its figures are worth most for.
+operations, the ratios say how the two compare; what only the published book knows is multiplied by their median.
+Ratios inside one book stay as they were published, which is what its figures are worth most for. Median and median
+deviation, because a few operations were guessed by their publishers and are wrong by a factor of ten or more.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from meshsim.costs.book import Cost, CostBook
 
 FEWEST = 3
 """Operations that two books must share before one is scaled by the other."""
+NORMAL = 1.4826
+"""Standard deviation over median deviation, of a normal law."""
 FAMILIES = ("kernel", "proxy")
 """First word of an operation: each family has a factor of its own. Memory does not depend on how fast a host is."""
 
@@ -29,14 +32,14 @@ class Scale:
     family: str
     factor: float
     standard_error: float
-    """Relative: how far the ratios of single operations scatter around the factor."""
+    """Relative: how far the ratios of single operations scatter around the factor (scaled median deviation of logs)."""
     operations: tuple[str, ...]
     """Those that both books know."""
 
     def __str__(self) -> str:
         return (
             f"{self.family} times of {self.book} × {self.factor:.2f} (± {self.standard_error:.0%}), "
-            f"the mean ratio of {len(self.operations)} operations that {self.to} measured too"
+            f"the median ratio of {len(self.operations)} operations that {self.to} measured too"
         )
 
 
@@ -51,9 +54,9 @@ def scales(measured: CostBook, other: CostBook) -> list[Scale]:
             if entry.operation.startswith(f"{family}.") and entry.cpu_ns > 0 and entry.operation in known
         }
         if len(logs) >= FEWEST:
-            mean = statistics.fmean(logs.values())
-            error = statistics.stdev(logs.values())
-            found.append(Scale(other.name, measured.name, family, math.exp(mean), error, tuple(sorted(logs))))
+            middle = statistics.median(logs.values())
+            error = NORMAL * statistics.median(abs(each - middle) for each in logs.values())
+            found.append(Scale(other.name, measured.name, family, math.exp(middle), error, tuple(sorted(logs))))
     return found
 
 

@@ -33,7 +33,14 @@ def column_types() -> dict[str, type]:
         types |= {f"latency_{name}{end}_us": float for end in ("", "_low", "_high")}
     types |= {f"cpu_{name}_cores": float for name in ("application", "proxy", "kernel", "total")}
     types |= {"memory_mib": float, "pods": int, "nodes": int, "usd_month": float}
-    types |= {"requests": int, "failed_requests": int, "goodput_rps": float, "events": int, "busiest": str, "utilisation_share": float}
+    types |= {
+        "requests": int,
+        "failed_requests": int,
+        "goodput_rps": float,
+        "events": int,
+        "busiest": str,
+        "utilisation_share": float,
+    }
     for name, unit in MODEL_ERRORS.items():
         types |= {f"model_error_{name}{end}_{unit}": float for end in ("_low", "_high")}
     types |= {"audit_ok": bool, "error": str, "fingerprint": str, "scenario": str}

@@ -69,7 +69,7 @@ def test_the_page_of_the_measured_book_is_up_to_date() -> None:
 
 def test_a_gap_of_more_than_two_to_a_published_figure_is_explained() -> None:
     measured = _measured()
-    assert {f"{gap.operation} {gap.field}" for gap in measured.gaps()} <= set(measured.WHY)
+    assert [f"{gap.operation} {gap.field}" for gap in measured.gaps() if not measured.why(gap)] == []
 
 
 def test_measuring_again_gives_the_figures_within_their_intervals_nine_times_in_ten() -> None:
