@@ -21,6 +21,9 @@ AGAIN = HERE / "data" / "epyc-2-vcpu-again.yaml"
 PUBLISHED = "published"
 
 WHY: list[tuple[str, str]] = [
+    ("kernel.tcp.send cpu_ns_per_byte", "published is the slope of two round trips on a laptop, 1 B and 1 KiB; here up to 64 KiB"),
+    ("kernel.tcp.receive wait_ns", "published was taken equal to ztunnel's wake-up; here what elapses across cores beyond the work on one"),
+    ("kernel.wire.same-node wait_ns", "published is a guess, all of it as waiting; here nearly all is CPU, which is priced as such"),
     ("kernel.tcp.receive cpu_ns_per_byte", "warm caches and large segments on one core, against 23 Gbit/s through real NICs"),
     ("kernel.ebpf.policy.message cpu_ns", "published counts data and acknowledgement as two packets; here the acknowledgement rides on the answer"),
     ("kernel.service.ebpf.connection cpu_ns", "published is the noise of a connect() with and without; here many, by turns"),
@@ -30,6 +33,7 @@ WHY: list[tuple[str, str]] = [
     ("proxy.envoy.http1.* cpu_ns*", "published has Istio 1.24 on bare metal shared out by us; here a VM, and Envoy's own routing"),
     ("proxy.envoy.*.request cpu_ns_per_byte", "published is ztunnel's; the direction matters in Envoy"),
     ("proxy.envoy.*.response cpu_ns_per_byte", "published is ztunnel's; the direction matters in Envoy"),
+    ("proxy.envoy.tcp.message cpu_ns_per_byte", "published is ztunnel's; Envoy moves buffers of 16 KiB between sockets"),
     ("proxy.envoy.tls.message cpu_ns*", "published is the difference of whole proxies, identity filters and HBONE included; here records on open connections, near the resolution"),
     ("proxy.envoy.tls.handshake cpu_ns", "published is the middle of two readings that include the client; here per end, a slower core"),
     ("proxy.envoy.connection cpu_ns", "published was derived from latency too"),
