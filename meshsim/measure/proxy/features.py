@@ -209,7 +209,6 @@ EXPERIMENTS = [
         "nginx: CPU of a request by number of Lua scripts [ns]",
         partial(run, NGINX.key),
         seconds=3.5,
-        quick_seconds=1.5,
         needs=NGINX.needs,
     ),
 ]
