@@ -35,7 +35,7 @@ class Experiment:
     seconds: float
     """Of one round, about: for the estimate of the time left before anything was timed."""
     quick_seconds: float | None = None
-    """The same with ``--quick``; None for what only a full session measures."""
+    """The same with ``--quick``; None for what a quick session leaves out unless it is named."""
     needs: tuple[str, ...] = ()
     """Names of capabilities (doctor.py); where one is missing the experiment is skipped with its remedy."""
     rounds: int | None = None

@@ -106,7 +106,7 @@ def measure(
     session = Session(None, out, Samples([]))
     doable = []
     for experiment in wanted:
-        if quick and experiment.quick_seconds is None:
+        if quick and experiment.quick_seconds is None and not only:
             continue
         lacking = [c for c in map(capability, experiment.needs) if not c.ok]
         if lacking:
@@ -317,7 +317,7 @@ class _Clock:
 
     def __init__(self, plan: Sequence[tuple[int, Experiment]], quick: bool, tell: Progress | None) -> None:
         self.quick, self.tell = quick, tell
-        self.expected = {e.name: (e.quick_seconds or 0.0) if quick else e.seconds for _, e in plan}
+        self.expected = {e.name: (e.quick_seconds or e.seconds) if quick else e.seconds for _, e in plan}
         self.total = sum(self.expected[e.name] for _, e in plan)
         self.past = 0.0
         self.words = ""
