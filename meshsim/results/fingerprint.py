@@ -11,6 +11,7 @@ import numpy as np
 
 from meshsim.results.histogram import BatchedHistogram
 from meshsim.results.run import RunResult
+from meshsim.results.timeline import Timeline
 
 LEFT_OUT = ("plan", "records")
 """The plan is what was run, not what came out; the records are a sample of it, and large."""
@@ -31,6 +32,8 @@ def _pieces(value: Any) -> Iterator[bytes]:
     """Bytes that differ whenever the values do."""
     if isinstance(value, BatchedHistogram):
         yield from _pieces([value.batches, value.sub_bits, value.sum_ns, value.cells])
+    elif isinstance(value, Timeline):
+        yield from _pieces([value.width_ns, value.good, value.failed, value.latency_ns])
     elif isinstance(value, np.ndarray):
         yield f"array{value.shape}{value.dtype.str}".encode()
         yield np.ascontiguousarray(value).tobytes()

@@ -142,6 +142,6 @@ def test_warm_up_is_found_and_is_the_same_for_all_data_planes() -> None:
     assert 0.01 <= found.share <= 2
     assert "found by MSER-5" in found.note
     assert find_warmup(tasks, 1000, 1, None, lambda: True) is None
-    whole = ms.compare("two-tier", dataplanes=PLANES, requests=1000, warmup="auto", jobs=1)
+    whole = ms.compare("two-tier", PLANES, requests=1000, warmup="auto", costs=["published"], jobs=1)
     assert found.note in whole.report.notes
     assert f"--warmup {found.share:.12g}" in whole.report.provenance.command

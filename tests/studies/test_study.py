@@ -88,7 +88,7 @@ def test_a_key_depends_on_the_content_of_files_and_not_on_their_names(tmp_path: 
     text = resolve("dataplanes", "linkerd").read_text()
     (tmp_path / "mine.yaml").write_text(text)
     (first,) = points(tmp_path, "grid: {dataplane: [mine.yaml]}\n")
-    (tmp_path / "mine.yaml").write_text(text.replace("name: linkerd", "name: linkerd-b"))
+    (tmp_path / "mine.yaml").write_text(text.replace("\nname: linkerd\n", "\nname: linkerd-b\n"))
     (second,) = points(tmp_path, "grid: {dataplane: [mine.yaml]}\n")
     assert first.key != second.key
 
