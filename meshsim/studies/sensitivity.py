@@ -114,6 +114,9 @@ def sensitivity(
     nodes: Nodes = "auto",
     placement: Placement = "spread",
     services: int | None = None,
+    requires: Sequence[str] = (),
+    what_if: Mapping[str, float] | None = None,
+    churn_per_minute: float = 0.0,
     jobs: int | None = None,
     on_progress: Progress | None = None,
     should_stop: Stop | None = None,
@@ -136,13 +139,16 @@ def sensitivity(
     if of not in QUANTILES:
         raise MeshsimError(f"of: {of!r} received; choose {', '.join(QUANTILES)}")
     inputs = read_inputs(application, dataplanes, machine, costs)
-    settings = Settings(policy, REQUESTS if requests is None else requests, warmup, seed, nodes, placement, SAMPLE)
+    settings = Settings(
+        policy, REQUESTS if requests is None else requests, warmup, seed, nodes, placement, SAMPLE,
+        tuple(requires), what_if or {}, churn_per_minute,
+    )  # fmt: skip
     tasks = prepare_points(inputs, settings, rps, services)
     run = _Runner(settings, jobs, on_progress, should_stop)
     done = run(tasks)
     _, refused = split(done or [], done is not None)
     alive = [(task, point) for task, point in zip(tasks, done or [], strict=False) if isinstance(point, Point)]
-    notes, partial = list(inputs.notes), done is None
+    notes, partial = settings.notes(inputs, tasks), done is None
     influences: list[Influence] = []
     bands: list[PropagatedBand] = []
     chances: list[Chance] = []

@@ -9,7 +9,7 @@ are then simulated again with other random numbers.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -250,6 +250,9 @@ def solve(
     nodes: Nodes = "auto",
     placement: Placement = "spread",
     services: int | None = None,
+    requires: Sequence[str] = (),
+    what_if: Mapping[str, float] | None = None,
+    churn_per_minute: float = 0.0,
     jobs: int | None = None,
     on_progress: Progress | None = None,
     should_stop: Stop | None = None,
@@ -278,11 +281,12 @@ def solve(
     names = [one.name for one in inputs.application.services]
     if service is not None and service not in names:
         raise MeshsimError(f"service: {service!r} received; {choices(service, names)}")
-    settings = Settings(policy, REQUESTS if requests is None else requests, warmup, seed, nodes, placement, 0)
-    cases = [
-        Case(prepared, find, service, target_ms * 1000, of, budget)
-        for prepared in prepare_points(inputs, settings, rps, services)
-    ]
+    settings = Settings(
+        policy, REQUESTS if requests is None else requests, warmup, seed, nodes, placement, 0,
+        tuple(requires), what_if or {}, churn_per_minute,
+    )  # fmt: skip
+    tasks = prepare_points(inputs, settings, rps, services)
+    cases = [Case(prepared, find, service, target_ms * 1000, of, budget) for prepared in tasks]
     found: dict[int, Solution] = {}
     work: Work[Case, Solution] = solve_case
     complete = run_all(
@@ -301,6 +305,6 @@ def solve(
         target_ms=target_ms,
         solutions=[found[index] for index in sorted(found)],
         provenance=provenance(inputs, settings, command),
-        notes=list(inputs.notes),
+        notes=settings.notes(inputs, tasks),
         partial=not complete,
     )
