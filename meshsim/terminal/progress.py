@@ -15,6 +15,8 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 QUICK_S = 1.0
 LINE_EVERY_S = 10.0
+SAYS_LITTLE = 0.01
+"""Of so small a share nothing is concluded about the time left."""
 
 Report = Callable[[int, int, str], None]
 
@@ -74,7 +76,7 @@ def _lines(what: str) -> Report:
         now = time.monotonic()
         if now - last >= LINE_EVERY_S and total:
             last = now
-            left = f", about {duration((now - began) * (total - done) / done)} left" if done else ""
+            left = f", about {duration((now - began) * (total - done) / done)} left" if done >= SAYS_LITTLE * total else ""
             told = f"{what}: {done / total:.0%}, {words}, {duration(now - began)}{left}"
             print(told, file=sys.stderr, flush=True)
 
