@@ -76,7 +76,8 @@ def _lines(what: str) -> Report:
         now = time.monotonic()
         if now - last >= LINE_EVERY_S and total:
             last = now
-            left = f", about {duration((now - began) * (total - done) / done)} left" if done >= SAYS_LITTLE * total else ""
+            known = done >= SAYS_LITTLE * total
+            left = f", about {duration((now - began) * (total - done) / done)} left" if known else ""
             told = f"{what}: {done / total:.0%}, {words}, {duration(now - began)}{left}"
             print(told, file=sys.stderr, flush=True)
 
