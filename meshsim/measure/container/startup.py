@@ -73,7 +73,7 @@ EXPERIMENTS = [
         f"{app} by {launcher}: from start command to first answer [ns]",
         partial(start, app, launcher),
         seconds=1.2 if app in ("python", "node") or launcher == "runc" else 0.6,
-        quick_seconds=0.4 if app in ("c", "wasm") or launcher == "process" else None,
+        quick_seconds=0.4 if app in ("c", "wasm") else None,
         needs=("namespaces", "ip", "compiler", *APPS[app][1], *(() if launcher == "process" else ("root", launcher))),
     )
     for launcher in LAUNCHERS
