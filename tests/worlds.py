@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from both_engines import run_on_both
+
 from meshsim.costs.book import Cost, CostBook
 from meshsim.costs.books import Costs
-from meshsim.engines import reference
 from meshsim.plan.lower import lower
 from meshsim.plan.plan import Plan
 from meshsim.results.run import RunResult
@@ -123,5 +124,5 @@ def plan(
 
 
 def simulate(plan_: Plan, requests: int = 2000, *, seed: int = 1, warmup: float = 0.1, sample: int = 200) -> RunResult:
-    """Run a plan on the reference engine."""
-    return reference.run(plan_, Run(requests=requests, seed=seed, warmup=warmup, sample=sample))
+    """Run a plan on the reference engine, and see that the compiled one gives the same."""
+    return run_on_both(plan_, Run(requests=requests, seed=seed, warmup=warmup, sample=sample))

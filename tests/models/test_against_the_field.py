@@ -7,11 +7,11 @@ the call from the client's application to the server's and back, as the client's
 from __future__ import annotations
 
 import pytest
+from both_engines import run_on_both
 from ruamel.yaml import YAML
 
 from meshsim.costs.book import CostBook
 from meshsim.costs.books import Costs
-from meshsim.engines import reference
 from meshsim.plan.lower import lower
 from meshsim.results.run import RunResult
 from meshsim.scenario.application import Application
@@ -32,7 +32,7 @@ def benchmark(dataplane: str, requests: int = 4000, rps: float = 1000.0) -> RunR
     books = Costs([load("costs", "published")])
     machine = load("machines", "gcp-e2-standard-4")
     plan = lower(load("applications", "two-tier"), load("dataplanes", dataplane), machine, scenario, books)
-    return reference.run(plan, Run(requests=requests, sample=0))
+    return run_on_both(plan, Run(requests=requests, sample=0))
 
 
 def edge_us(result: RunResult, p: float) -> float:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from both_engines import run_on_both
 
-from meshsim.engines import reference
 from meshsim.results.audit import audit
 from meshsim.results.run import RunResult
 from meshsim.scenario.catalog import names
@@ -42,7 +42,7 @@ EVERYTHING: dict[str, Any] = {
 def once(dataplane: str) -> RunResult:
     scenario = {"application": "online-boutique", "dataplane": dataplane, "run": {"requests": 100}, **EVERYTHING}
     prepared = prepare(Scenario.model_validate(scenario))
-    return reference.run(prepared.plan, prepared.scenario.run)
+    return run_on_both(prepared.plan, prepared.scenario.run)
 
 
 @pytest.mark.parametrize("dataplane", names("dataplanes"))
