@@ -82,4 +82,3 @@ def run(
     if on_progress is not None:
         on_progress(memory[at.ANSWERED_MEASURED], settings.requests)
     return memory.result(scaling.history if scaling is not None else [], cancelled)
-

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from meshsim.engines.arrivals import STAY, THINK
+from meshsim.engines.compiled import state as at
 from meshsim.engines.compiled.draws import FRACTION_BITS, HALF, child_key, draw, draw_ns, draw_unit
 from meshsim.engines.compiled.events import push
-from meshsim.engines.compiled.pointers import int64s
-from meshsim.engines.compiled.state import *  # noqa: F403
+from meshsim.engines.compiled.pointers import Key, State, int64s, native
 from meshsim.engines.frame import ARRIVAL
 from meshsim.plan.arrivals import CLOSED, MMPP
 from meshsim.plan.draws import ARRIVAL_GAP
@@ -19,62 +18,62 @@ FAR = 1 << 62
 """A piece that ends behind this is never over: the clock of a run does not get there."""
 
 
-@njit
-def start_load(S):
+@native
+def start_load(S: State) -> None:
     """The first request, or the first of each client."""
     begin_piece(S)
-    if S[LOAD_KIND] != CLOSED:
-        schedule_request(S, np.int64(0))
-    for client in range(S[CLIENTS]):
+    if S[at.LOAD_KIND] != CLOSED:
+        schedule_request(S, 0)
+    for client in range(S[at.CLIENTS]):
         think(S, client)
 
 
-@njit
-def begin_piece(S):
+@native
+def begin_piece(S: State) -> None:
     """Another rate, from where the last one ended."""
-    number = S[PIECE]
-    S[PIECE] = number + 1
-    length = int64s(S[LENGTHS])[number % S[PIECES]]
-    if S[LOAD_KIND] == MMPP:
-        length = draw_ns(S, S[EXPONENTIAL_LAW], length, draw(child_key(np.uint64(S[ROOT_KEY]), number), STAY))
-    if length < 0 or length > (FAR - S[PIECE_END]) >> S[SHIFT]:
-        S[PIECE_END] = -1
+    number = S[at.PIECE]
+    S[at.PIECE] = number + 1
+    length = int64s(S[at.LENGTHS])[number % S[at.PIECES]]
+    if S[at.LOAD_KIND] == MMPP:
+        length = draw_ns(S, S[at.EXPONENTIAL_LAW], length, draw(child_key(np.uint64(S[at.ROOT_KEY]), number), STAY))
+    if length < 0 or length > (FAR - S[at.PIECE_END]) >> S[at.SHIFT]:
+        S[at.PIECE_END] = -1
     else:
-        S[PIECE_END] += length << S[SHIFT]
+        S[at.PIECE_END] += length << S[at.SHIFT]
 
 
-@njit
-def schedule_request(S, number):
+@native
+def schedule_request(S: State, number: int) -> None:
     """An open loop sends its next request."""
-    if number % S[BURST] == 0:
-        advance_clock(S, draw(child_key(np.uint64(S[ROOT_KEY]), number), ARRIVAL_GAP))
-    push(S, S[CLOCK] >> S[SHIFT], ARRIVAL << 60 | number << 20, 0, 0)
+    if number % S[at.BURST] == 0:
+        advance_clock(S, draw(child_key(np.uint64(S[at.ROOT_KEY]), number), ARRIVAL_GAP))
+    push(S, S[at.CLOCK] >> S[at.SHIFT], ARRIVAL << 60 | number << 20, 0, 0)
 
 
-@njit
-def advance_clock(S, h):
+@native
+def advance_clock(S: State, h: Key) -> None:
     """Spend a unit gap."""
-    unit = np.int64(ONE) if S[GAP_LAW] < 0 else draw_unit(S, S[GAP_LAW], h)
+    unit = ONE if S[at.GAP_LAW] < 0 else draw_unit(S, S[at.GAP_LAW], h)
     while True:
-        mean = int64s(S[GAP_MEANS])[(S[PIECE] - 1) % S[PIECES]]
-        end = S[PIECE_END]
+        mean = int64s(S[at.GAP_MEANS])[(S[at.PIECE] - 1) % S[at.PIECES]]
+        end = S[at.PIECE_END]
         if mean:
-            gap = max(np.int64(1), mean * unit + HALF >> FRACTION_BITS)
-            if end < 0 or S[CLOCK] + gap <= end:
-                S[CLOCK] += gap
+            gap = max(1, mean * unit + HALF >> FRACTION_BITS)
+            if end < 0 or S[at.CLOCK] + gap <= end:
+                S[at.CLOCK] += gap
                 return
-            unit = max(np.int64(0), unit - ((end - S[CLOCK]) << FRACTION_BITS) // mean)
-        S[CLOCK] = end
+            unit = max(0, unit - ((end - S[at.CLOCK]) << FRACTION_BITS) // mean)
+        S[at.CLOCK] = end
         begin_piece(S)
 
 
-@njit
-def think(S, client):
+@native
+def think(S: State, client: int) -> None:
     """A client will send its next request."""
-    thoughts = int64s(S[THOUGHTS])
-    pause = S[THINK_NS]
-    if pause and not S[THINK_CONSTANT]:
-        key = child_key(child_key(np.uint64(S[ROOT_KEY]), client), thoughts[client])
-        pause = draw_ns(S, S[EXPONENTIAL_LAW], pause, draw(key, THINK))
+    thoughts = int64s(S[at.THOUGHTS])
+    pause = S[at.THINK_NS]
+    if pause and not S[at.THINK_CONSTANT]:
+        key = child_key(child_key(np.uint64(S[at.ROOT_KEY]), client), thoughts[client])
+        pause = draw_ns(S, S[at.EXPONENTIAL_LAW], pause, draw(key, THINK))
     thoughts[client] += 1
-    push(S, S[NOW] + max(np.int64(1), pause), ARRIVAL << 60 | np.int64(client) << 20, client, 0)
+    push(S, S[at.NOW] + max(1, pause), ARRIVAL << 60 | client << 20, client, 0)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from meshsim.engines.balancer import (
     AT_VIA,
@@ -19,15 +18,15 @@ from meshsim.engines.balancer import (
     ROBIN_START,
     ROUND_ROBIN,
 )
-from meshsim.engines.compiled.draws import U33, below, child_key, draw, high, low, mix
-from meshsim.engines.compiled.pointers import int32s, int64s, uint64s
-from meshsim.engines.compiled.state import *  # noqa: F403
+from meshsim.engines.compiled import state as at
+from meshsim.engines.compiled.draws import U33, below, child_key, draw, low, mix
+from meshsim.engines.compiled.pointers import Key, State, int32s, int64s, native
 from meshsim.plan.draws import REPLICA
 from meshsim.plan.plan import CPU_SLOT, Status
 from meshsim.plan.routes import MILLION, POLICY, ROUTE
 
-WIDE = 2 * FRAME
-WIDE_HOST = 2 * HOST_ROW
+WIDE = 2 * at.FRAME
+WIDE_HOST = 2 * at.HOST_ROW
 ROUTE_ROW = len(ROUTE) + 1
 SERVICE, BALANCER, HASH_KEYS, HOLDER, HOLDER_FIRST, STATE_FIRST, HOST_FIRST, RING = range(8)
 RING_LENGTH = 8
@@ -40,33 +39,33 @@ OK = int(Status.OK)
 ON_RING = np.uint64(32)
 
 
-@njit
-def node_of(S, pod):
+@native
+def node_of(S: State, pod: int) -> int:
     """Where a pod runs."""
-    return int32s(S[POD_STATION])[pod * S[SLOTS] + CPU_SLOT]
+    return int32s(S[at.POD_STATION])[pod * S[at.SLOTS] + CPU_SLOT]
 
 
-@njit
-def ordinal_of(S, holder, first, frame):
+@native
+def ordinal_of(S: State, holder: int, first: int, frame: int) -> int:
     """Which of the holders it is."""
-    F32 = int32s(S[FRAMES])
+    F32 = int32s(S[at.FRAMES])
     if holder == CALLER:
-        return F32[frame * WIDE + SOURCE] - first
+        return F32[frame * WIDE + at.SOURCE] - first
     if holder == AT_VIA:
-        return F32[frame * WIDE + VIA] - first
-    return np.int64(node_of(S, F32[frame * WIDE + SOURCE])) if holder == NODE else 0
+        return F32[frame * WIDE + at.VIA] - first
+    return node_of(S, F32[frame * WIDE + at.SOURCE]) if holder == NODE else 0
 
 
-@njit
-def is_able(S, hosts, pod, ejecting, first, here):
+@native
+def is_able(S: State, hosts: int, pod: int, ejecting: bool, first: int, here: int) -> bool:
     """Whether a replica may be chosen: not ejected, and on the node that is asked for (-1: any)."""
-    if ejecting and int64s(S[HOSTS])[(hosts + pod) * HOST_ROW + EJECTED_UNTIL] > S[NOW]:
+    if ejecting and int64s(S[at.HOSTS])[(hosts + pod) * at.HOST_ROW + at.EJECTED_UNTIL] > S[at.NOW]:
         return False
     return here < 0 or node_of(S, first + pod) == here
 
 
-@njit
-def count_able(S, hosts, ready, ejecting, first, here):
+@native
+def count_able(S: State, hosts: int, ready: int, ejecting: bool, first: int, here: int) -> int:
     """So many replicas may be chosen."""
     if not ejecting and here < 0:
         return ready
@@ -76,8 +75,8 @@ def count_able(S, hosts, ready, ejecting, first, here):
     return able
 
 
-@njit
-def nth_able(S, hosts, n, ejecting, first, here):
+@native
+def nth_able(S: State, hosts: int, n: int, ejecting: bool, first: int, here: int) -> int:
     """The n-th replica that may be chosen."""
     if not ejecting and here < 0:
         return n
@@ -90,34 +89,34 @@ def nth_able(S, hosts, n, ejecting, first, here):
         pod += 1
 
 
-@njit
-def choose(S, frame, key):
+@native
+def choose(S: State, frame: int, key: Key) -> None:
     """Set the pod that the frame calls, and count it as under way there; ``key`` of the random number."""
-    F32, routes = int32s(S[FRAMES]), int64s(S[ROUTES])
+    F32, routes = int32s(S[at.FRAMES]), int64s(S[at.ROUTES])
     f = frame * WIDE
-    route = int32s(S[CALLS])[F32[f + CALL] * (2 * CALL_ROW) + CALL_ROUTE] * ROUTE_ROW
+    route = int32s(S[at.CALLS])[F32[f + at.CALL] * (2 * at.CALL_ROW) + at.CALL_ROUTE] * ROUTE_ROW
     balancer, holder = routes[route + BALANCER], routes[route + HOLDER]
-    services, s = int32s(S[SERVICES]), routes[route + SERVICE] * (2 * SERVICE_ROW)
-    first, count, ready = services[s + FIRST_POD], services[s + MOST_PODS], services[s + POD_COUNT]
+    services, s = int32s(S[at.SERVICES]), routes[route + SERVICE] * (2 * at.SERVICE_ROW)
+    first, count, ready = services[s + at.FIRST_POD], services[s + at.MOST_PODS], services[s + at.POD_COUNT]
     ordinal = ordinal_of(S, holder, routes[route + HOLDER_FIRST], frame)
     hosts = routes[route + HOST_FIRST] + ordinal * count
-    rows = int32s(S[HOSTS])
+    rows = int32s(S[at.HOSTS])
     ejecting = False
-    able = np.int64(ready)
-    if S[EJECTING]:
+    able = ready
+    if S[at.EJECTING]:
         able = count_able(S, hosts, ready, True, first, -1)
         ejecting = 2 * able >= ready
         if not ejecting:
-            able = np.int64(ready)
-    here = np.int64(-1)
+            able = ready
+    here = -1
     h = draw(key, REPLICA)
-    replica = np.int64(0)
+    replica = 0
     if balancer == ROUND_ROBIN:
-        turns = int64s(S[ROUTE_TURNS])
+        turns = int64s(S[at.ROUTE_TURNS])
         state = routes[route + STATE_FIRST] + ordinal
         turn = turns[state]
         if turn < 0:
-            turn = below(draw(child_key(np.uint64(S[ROOT_KEY]), state), ROBIN_START), ready)
+            turn = below(draw(child_key(np.uint64(S[at.ROOT_KEY]), state), ROBIN_START), ready)
         while not is_able(S, hosts, turn % ready, ejecting, first, here):
             turn += 1
         turns[state] = (turn + 1) % ready
@@ -129,21 +128,21 @@ def choose(S, frame, key):
             pod = (pod + 1) % ready
             if (
                 is_able(S, hosts, pod, ejecting, first, here)
-                and rows[(hosts + pod) * WIDE_HOST + ACTIVE] < rows[(hosts + replica) * WIDE_HOST + ACTIVE]
+                and rows[(hosts + pod) * WIDE_HOST + at.ACTIVE] < rows[(hosts + replica) * WIDE_HOST + at.ACTIVE]
             ):
                 replica = pod
     elif balancer == RANDOM_OF_TWO:
         one = nth_able(S, hosts, below(h, able), ejecting, first, here)
         two = nth_able(S, hosts, low(h) * able >> 32, ejecting, first, here)
-        fewer = rows[(hosts + two) * WIDE_HOST + ACTIVE] < rows[(hosts + one) * WIDE_HOST + ACTIVE]
+        fewer = rows[(hosts + two) * WIDE_HOST + at.ACTIVE] < rows[(hosts + one) * WIDE_HOST + at.ACTIVE]
         replica = two if fewer else one
     elif balancer == RING_HASH:
-        root = np.uint64(S[ROOT_KEY])
-        request = int64s(S[FRAMES])[frame * FRAME + ORDER] >> 20
+        root = np.uint64(S[at.ROOT_KEY])
+        request = int64s(S[at.FRAMES])[frame * at.FRAME + at.ORDER] >> 20
         user = np.int64(draw(child_key(root, request), HASH_KEY) % np.uint64(routes[route + HASH_KEYS]))
         point = np.int64(mix(child_key(root, user)) >> U33 << ON_RING)
-        ring, length = int64s(S[RINGS] + 8 * routes[route + RING]), routes[route + RING_LENGTH]
-        start, end = np.int64(0), length
+        ring, length = int64s(S[at.RINGS] + 8 * routes[route + RING]), routes[route + RING_LENGTH]
+        start, end = 0, length
         while start < end:
             middle = (start + end) >> 1
             if ring[middle] < point:
@@ -157,56 +156,56 @@ def choose(S, frame, key):
             start += 1
     else:
         if balancer == LOCALITY and holder != CLIENT:
-            here = np.int64(node_of(S, F32[f + SOURCE]))
+            here = node_of(S, F32[f + at.SOURCE])
             near = count_able(S, hosts, ready, ejecting, first, here)
             if near:
                 able = near
             else:
-                here = np.int64(-1)
+                here = -1
         replica = nth_able(S, hosts, below(h, able), ejecting, first, here)
-    F32[f + DESTINATION] = first + replica
-    int32s(S[COLD])[frame * (2 * COLD_PART) + HOST] = hosts + replica
-    rows[(hosts + replica) * WIDE_HOST + ACTIVE] += 1
+    F32[f + at.DESTINATION] = first + replica
+    int32s(S[at.COLD])[frame * (2 * at.COLD_PART) + at.HOST] = hosts + replica
+    rows[(hosts + replica) * WIDE_HOST + at.ACTIVE] += 1
 
 
-@njit
-def left_host(S, frame):
+@native
+def left_host(S: State, frame: int) -> None:
     """It is no longer under way there."""
-    C32 = int32s(S[COLD])
-    host = C32[frame * (2 * COLD_PART) + HOST]
+    C32 = int32s(S[at.COLD])
+    host = C32[frame * (2 * at.COLD_PART) + at.HOST]
     if host >= 0:
-        int32s(S[HOSTS])[host * WIDE_HOST + ACTIVE] -= 1
-        C32[frame * (2 * COLD_PART) + HOST] = -1
+        int32s(S[at.HOSTS])[host * WIDE_HOST + at.ACTIVE] -= 1
+        C32[frame * (2 * at.COLD_PART) + at.HOST] = -1
 
 
-@njit
-def count_outcome(S, frame, status, policy):
+@native
+def count_outcome(S: State, frame: int, status: int, policy: int) -> None:
     """Count failures in a row, and eject."""
-    policies = int64s(S[POLICIES])
+    policies = int64s(S[at.POLICIES])
     p = policy * POLICY_ROW
-    host, after = int32s(S[COLD])[frame * (2 * COLD_PART) + HOST], policies[p + EJECT_AFTER]
+    host, after = int32s(S[at.COLD])[frame * (2 * at.COLD_PART) + at.HOST], policies[p + EJECT_AFTER]
     if host < 0 or after < 0:
         return
-    fields, rows = int32s(S[HOSTS]), int64s(S[HOSTS])
+    fields, rows = int32s(S[at.HOSTS]), int64s(S[at.HOSTS])
     if status == OK:
-        fields[host * WIDE_HOST + FAILURES_IN_ROW] = 0
+        fields[host * WIDE_HOST + at.FAILURES_IN_ROW] = 0
     if HARMLESS >> status & 1:
         return
-    fields[host * WIDE_HOST + FAILURES_IN_ROW] += 1
-    if fields[host * WIDE_HOST + FAILURES_IN_ROW] < after or rows[host * HOST_ROW + EJECTED_UNTIL] > S[NOW]:
+    fields[host * WIDE_HOST + at.FAILURES_IN_ROW] += 1
+    if fields[host * WIDE_HOST + at.FAILURES_IN_ROW] < after or rows[host * at.HOST_ROW + at.EJECTED_UNTIL] > S[at.NOW]:
         return
-    call = int32s(S[FRAMES])[frame * WIDE + CALL]
-    route = int32s(S[CALLS])[call * (2 * CALL_ROW) + CALL_ROUTE] * ROUTE_ROW
-    routes = int64s(S[ROUTES])
-    count = int32s(S[SERVICES])[routes[route + SERVICE] * (2 * SERVICE_ROW) + MOST_PODS]
+    call = int32s(S[at.FRAMES])[frame * WIDE + at.CALL]
+    route = int32s(S[at.CALLS])[call * (2 * at.CALL_ROW) + at.CALL_ROUTE] * ROUTE_ROW
+    routes = int64s(S[at.ROUTES])
+    count = int32s(S[at.SERVICES])[routes[route + SERVICE] * (2 * at.SERVICE_ROW) + at.MOST_PODS]
     hosts = host - (host - routes[route + HOST_FIRST]) % count
     ejected = 0
     for number in range(hosts, hosts + count):
-        ejected += rows[number * HOST_ROW + EJECTED_UNTIL] > S[NOW]
+        ejected += rows[number * at.HOST_ROW + at.EJECTED_UNTIL] > S[at.NOW]
     if ejected * MILLION >= policies[p + EJECT_PPM] * count:
         return
-    fields[host * WIDE_HOST + FAILURES_IN_ROW] = 0
-    rows[host * HOST_ROW + EJECTIONS] += 1
-    length = policies[p + EJECT_BASE_NS] * rows[host * HOST_ROW + EJECTIONS]
-    rows[host * HOST_ROW + EJECTED_UNTIL] = S[NOW] + min(length, policies[p + EJECT_MAX_NS])
-    S[EJECTING] = 1
+    fields[host * WIDE_HOST + at.FAILURES_IN_ROW] = 0
+    rows[host * at.HOST_ROW + at.EJECTIONS] += 1
+    length = policies[p + EJECT_BASE_NS] * rows[host * at.HOST_ROW + at.EJECTIONS]
+    rows[host * at.HOST_ROW + at.EJECTED_UNTIL] = S[at.NOW] + min(length, policies[p + EJECT_MAX_NS])
+    S[at.EJECTING] = 1

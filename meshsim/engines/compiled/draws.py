@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
-from meshsim.engines.compiled.pointers import int64s, leading_zeros
-from meshsim.engines.compiled.state import LAWS
+from meshsim.engines.compiled import state as at
+from meshsim.engines.compiled.pointers import Key, State, int64s, leading_zeros, native
 from meshsim.plan import draws, laws
 
 U24, U25, U27, U30, U31, U32, U33, U34, U58, ONE_U = (np.uint64(n) for n in (24, 25, 27, 30, 31, 32, 33, 34, 58, 1))
@@ -16,50 +15,50 @@ LOW24, LOW32 = np.uint64(0xFFFFFF), np.uint64(0xFFFFFFFF)
 POINTS, OCTAVES, HALF, FRACTION_BITS = laws.POINTS, laws.OCTAVES, laws.HALF, laws.FRACTION_BITS
 
 
-@njit
-def mix(z):
+@native
+def mix(z: Key) -> Key:
     """Scramble 64 bits."""
     z = (z ^ (z >> U30)) * FIRST_FACTOR
     z = (z ^ (z >> U27)) * SECOND_FACTOR
     return z ^ (z >> U31)
 
 
-@njit
-def child_key(key, number):
+@native
+def child_key(key: Key, number: int) -> Key:
     """Key of the ``number``-th child of ``key``."""
     return mix(key + np.uint64(number + 1) * GOLDEN)
 
 
-@njit
-def draw(key, purpose):
+@native
+def draw(key: Key, purpose: int) -> Key:
     """64 random bits."""
     return mix(key ^ (np.uint64(purpose + 1) * STRIDE))
 
 
-@njit
-def high(h):
+@native
+def high(h: Key) -> int:
     """The upper 32 bits: a fraction of 2**32."""
     return np.int64(h >> U32)
 
 
-@njit
-def low(h):
+@native
+def low(h: Key) -> int:
     """The lower 32 bits."""
     return np.int64(h & LOW32)
 
 
-@njit
-def below(h, n):
+@native
+def below(h: Key, n: int) -> int:
     """A number below ``n`` from the upper 32 bits; ``n`` may have 62 bits."""
     fraction = h >> U32
     wide = np.uint64(n)
     return np.int64(fraction * (wide >> U32) + (fraction * (wide & LOW32) >> U32))
 
 
-@njit
-def draw_unit(S, law, h):
+@native
+def draw_unit(S: State, law: int, h: Key) -> int:
     """The quantile for random number ``h``, in fixed point."""
-    table = int64s(S[LAWS] + law * (8 * POINTS))
+    table = int64s(S[at.LAWS] + law * (8 * POINTS))
     octave = leading_zeros(h)
     if octave >= OCTAVES:
         return table[POINTS - 1]
@@ -70,7 +69,7 @@ def draw_unit(S, law, h):
     return lower + ((table[index + 1] - lower) * part >> 24)
 
 
-@njit
-def draw_ns(S, law, mean_ns, h):
+@native
+def draw_ns(S: State, law: int, mean_ns: int, h: Key) -> int:
     """A random time of mean ``mean_ns``, at least 1 ns."""
-    return max(np.int64(1), mean_ns * draw_unit(S, law, h) + HALF >> FRACTION_BITS)
+    return max(1, mean_ns * draw_unit(S, law, h) + HALF >> FRACTION_BITS)

@@ -2,57 +2,55 @@
 
 from __future__ import annotations
 
-from numba import njit
+from meshsim.engines.compiled import state as at
+from meshsim.engines.compiled.pointers import State, int32s, int64s, native
 
-from meshsim.engines.compiled.pointers import int32s, int64s
-from meshsim.engines.compiled.state import ABOUT, EVENT, EVENT_LIST, EXTRA, PENDING
-
-WIDE = 2 * EVENT
+WIDE = 2 * at.EVENT
 
 
-@njit
-def push(S, time, order, about, extra):
+@native
+def push(S: State, time: int, order: int, about: int, extra: int) -> None:
     """Something will happen."""
-    events, words = int64s(S[EVENT_LIST]), int32s(S[EVENT_LIST])
-    here = S[PENDING]
-    S[PENDING] = here + 1
+    events, words = int64s(S[at.EVENT_LIST]), int32s(S[at.EVENT_LIST])
+    here = S[at.PENDING]
+    S[at.PENDING] = here + 1
     while here > 0:
         above = (here - 1) >> 1
-        at = above * EVENT
-        if events[at] < time or (events[at] == time and events[at + 1] < order):
+        row = above * at.EVENT
+        if events[row] < time or (events[row] == time and events[row + 1] < order):
             break
-        to = here * EVENT
-        events[to], events[to + 1], events[to + 2] = events[at], events[at + 1], events[at + 2]
+        to = here * at.EVENT
+        events[to], events[to + 1], events[to + 2] = events[row], events[row + 1], events[row + 2]
         here = above
-    to = here * EVENT
+    to = here * at.EVENT
     events[to], events[to + 1] = time, order
-    words[here * WIDE + ABOUT], words[here * WIDE + EXTRA] = about, extra
+    words[here * WIDE + at.ABOUT], words[here * WIDE + at.EXTRA] = about, extra
 
 
-@njit
-def remove_first(S):
+@native
+def remove_first(S: State) -> None:
     """The first event has happened."""
-    events = int64s(S[EVENT_LIST])
-    left = S[PENDING] - 1
-    S[PENDING] = left
-    last = left * EVENT
+    events = int64s(S[at.EVENT_LIST])
+    left = S[at.PENDING] - 1
+    S[at.PENDING] = left
+    last = left * at.EVENT
     time, order, about = events[last], events[last + 1], events[last + 2]
     here = 0
     while True:
         child = 2 * here + 1
         if child >= left:
             break
-        at = child * EVENT
+        row = child * at.EVENT
         if child + 1 < left and (
-            events[at + EVENT] < events[at]
-            or (events[at + EVENT] == events[at] and events[at + EVENT + 1] < events[at + 1])
+            events[row + at.EVENT] < events[row]
+            or (events[row + at.EVENT] == events[row] and events[row + at.EVENT + 1] < events[row + 1])
         ):
             child += 1
-            at += EVENT
-        if time < events[at] or (time == events[at] and order < events[at + 1]):
+            row += at.EVENT
+        if time < events[row] or (time == events[row] and order < events[row + 1]):
             break
-        to = here * EVENT
-        events[to], events[to + 1], events[to + 2] = events[at], events[at + 1], events[at + 2]
+        to = here * at.EVENT
+        events[to], events[to + 1], events[to + 2] = events[row], events[row + 1], events[row + 2]
         here = child
-    to = here * EVENT
+    to = here * at.EVENT
     events[to], events[to + 1], events[to + 2] = time, order, about

@@ -2,186 +2,183 @@
 
 from __future__ import annotations
 
-import numpy as np
-from numba import njit
-
-from meshsim.engines.compiled.pointers import int32s, int64s, uint64s
+from meshsim.engines.compiled import state as at
+from meshsim.engines.compiled.pointers import Int32s, Key, State, int32s, int64s, native, uint64s
 from meshsim.engines.compiled.recorder import failure, frame_started, waited
-from meshsim.engines.compiled.state import *  # noqa: F403
 
-WIDE = 2 * FRAME
+WIDE = 2 * at.FRAME
 
 
-@njit
-def new_frame(S, request, parent, pc, key):
+@native
+def new_frame(S: State, request: int, parent: int, pc: int, key: Key) -> int:
     """A frame in no pod yet."""
-    F32, requests = int32s(S[FRAMES]), int32s(S[REQUESTS])
-    frame = S[FRAMES_FREE]
+    F32, requests = int32s(S[at.FRAMES]), int32s(S[at.REQUESTS])
+    frame = S[at.FRAMES_FREE]
     if frame >= 0:
-        S[FRAMES_FREE] = F32[frame * WIDE + NEXT]
+        S[at.FRAMES_FREE] = F32[frame * WIDE + at.NEXT]
     else:
-        frame = S[FRAMES_USED]
-        S[FRAMES_USED] = frame + 1
-    S[FRAMES_LIVE] += 1
-    r = request * (2 * REQUEST_ROW)
-    number = requests[r + FRAME_COUNT]
-    requests[r + FRAME_COUNT] = number + 1
-    requests[r + REFERENCES] += 1
-    uint64s(S[FRAMES])[frame * FRAME + KEY] = key
-    F64 = int64s(S[FRAMES])
-    F64[frame * FRAME + ORDER] = int64s(S[REQUESTS])[request * REQUEST_ROW + NUMBER] << 20 | number
+        frame = S[at.FRAMES_USED]
+        S[at.FRAMES_USED] = frame + 1
+    S[at.FRAMES_LIVE] += 1
+    r = request * (2 * at.REQUEST_ROW)
+    number = requests[r + at.FRAME_COUNT]
+    requests[r + at.FRAME_COUNT] = number + 1
+    requests[r + at.REFERENCES] += 1
+    uint64s(S[at.FRAMES])[frame * at.FRAME + at.KEY] = key
+    F64 = int64s(S[at.FRAMES])
+    F64[frame * at.FRAME + at.ORDER] = int64s(S[at.REQUESTS])[request * at.REQUEST_ROW + at.NUMBER] << 20 | number
     f = frame * WIDE
-    F32[f + PC], F32[f + PARENT], F32[f + CALL], F32[f + REQUEST] = pc, parent, -1, request
-    F32[f + CHILDREN], F32[f + FLAGS], F32[f + SPAN] = 0, 0, -1
-    F64[frame * FRAME + HELD_SINCE] = 0
-    if S[ROUTED] | S[FAULTY]:
-        c = frame * (2 * COLD_PART)
-        C32 = int32s(S[COLD])
-        C32[c + HOST], C32[c + CONNECTION], C32[c + ATTEMPT_OF], C32[c + WAITS_FOR] = -1, -1, -1, -1
+    F32[f + at.PC], F32[f + at.PARENT], F32[f + at.CALL], F32[f + at.REQUEST] = pc, parent, -1, request
+    F32[f + at.CHILDREN], F32[f + at.FLAGS], F32[f + at.SPAN] = 0, 0, -1
+    F64[frame * at.FRAME + at.HELD_SINCE] = 0
+    if S[at.ROUTED] | S[at.FAULTY]:
+        c = frame * (2 * at.COLD_PART)
+        C32 = int32s(S[at.COLD])
+        C32[c + at.HOST], C32[c + at.CONNECTION], C32[c + at.ATTEMPT_OF], C32[c + at.WAITS_FOR] = -1, -1, -1, -1
     return frame
 
 
-@njit
-def forget_frame(S, frame):
+@native
+def forget_frame(S: State, frame: int) -> None:
     """Its place is free; a request without frames is over."""
-    F32 = int32s(S[FRAMES])
-    request = F32[frame * WIDE + REQUEST]
-    int64s(S[FRAMES])[frame * FRAME + ORDER] = -1
-    F32[frame * WIDE + NEXT] = S[FRAMES_FREE]
-    S[FRAMES_FREE] = frame
-    S[FRAMES_LIVE] -= 1
-    requests = int32s(S[REQUESTS])
-    r = request * (2 * REQUEST_ROW)
-    requests[r + REFERENCES] -= 1
-    if requests[r + REFERENCES] == 0:
-        requests[r + FRAME_COUNT] = S[REQUESTS_FREE]
-        S[REQUESTS_FREE] = request
-        S[REQUESTS_LIVE] -= 1
+    F32 = int32s(S[at.FRAMES])
+    request = F32[frame * WIDE + at.REQUEST]
+    int64s(S[at.FRAMES])[frame * at.FRAME + at.ORDER] = -1
+    F32[frame * WIDE + at.NEXT] = S[at.FRAMES_FREE]
+    S[at.FRAMES_FREE] = frame
+    S[at.FRAMES_LIVE] -= 1
+    requests = int32s(S[at.REQUESTS])
+    r = request * (2 * at.REQUEST_ROW)
+    requests[r + at.REFERENCES] -= 1
+    if requests[r + at.REFERENCES] == 0:
+        requests[r + at.FRAME_COUNT] = S[at.REQUESTS_FREE]
+        S[at.REQUESTS_FREE] = request
+        S[at.REQUESTS_LIVE] -= 1
 
 
-@njit
-def new_request(S, number, client):
+@native
+def new_request(S: State, number: int, client: int) -> int:
     """A request without frames."""
-    rows = int32s(S[REQUESTS])
-    request = S[REQUESTS_FREE]
+    rows = int32s(S[at.REQUESTS])
+    request = S[at.REQUESTS_FREE]
     if request >= 0:
-        S[REQUESTS_FREE] = rows[request * (2 * REQUEST_ROW) + FRAME_COUNT]
+        S[at.REQUESTS_FREE] = rows[request * (2 * at.REQUEST_ROW) + at.FRAME_COUNT]
     else:
-        request = S[REQUESTS_USED]
-        S[REQUESTS_USED] = request + 1
-    S[REQUESTS_LIVE] += 1
-    int64s(S[REQUESTS])[request * REQUEST_ROW + NUMBER] = number
-    r = request * (2 * REQUEST_ROW)
-    rows[r + FRAME_COUNT], rows[r + REFERENCES], rows[r + CLIENT] = 0, 0, client
+        request = S[at.REQUESTS_USED]
+        S[at.REQUESTS_USED] = request + 1
+    S[at.REQUESTS_LIVE] += 1
+    int64s(S[at.REQUESTS])[request * at.REQUEST_ROW + at.NUMBER] = number
+    r = request * (2 * at.REQUEST_ROW)
+    rows[r + at.FRAME_COUNT], rows[r + at.REFERENCES], rows[r + at.CLIENT] = 0, 0, client
     return request
 
 
-@njit
-def make_ready(S, frame):
+@native
+def make_ready(S: State, frame: int) -> None:
     """It goes on at this instant, when all that was set in motion before it has."""
-    F32 = int32s(S[FRAMES])
-    F32[frame * WIDE + NEXT] = -1
-    if S[READY_HEAD] < 0:
-        S[READY_HEAD] = frame
+    F32 = int32s(S[at.FRAMES])
+    F32[frame * WIDE + at.NEXT] = -1
+    if S[at.READY_HEAD] < 0:
+        S[at.READY_HEAD] = frame
     else:
-        F32[S[READY_TAIL] * WIDE + NEXT] = frame
-    S[READY_TAIL] = frame
+        F32[S[at.READY_TAIL] * WIDE + at.NEXT] = frame
+    S[at.READY_TAIL] = frame
 
 
-@njit
-def start(S, frame):
+@native
+def start(S: State, frame: int) -> None:
     """Set a new frame in motion."""
-    F32 = int32s(S[FRAMES])
+    F32 = int32s(S[at.FRAMES])
     f = frame * WIDE
-    int64s(S[FRAMES])[frame * FRAME + BEGAN] = S[NOW]
-    parent = F32[f + PARENT]
-    if parent >= 0 and not F32[f + FLAGS] & DETACHED:
-        F32[parent * WIDE + CHILDREN] += 1
+    int64s(S[at.FRAMES])[frame * at.FRAME + at.BEGAN] = S[at.NOW]
+    parent = F32[f + at.PARENT]
+    if parent >= 0 and not F32[f + at.FLAGS] & at.DETACHED:
+        F32[parent * WIDE + at.CHILDREN] += 1
     frame_started(S, frame)
     make_ready(S, frame)
 
 
-@njit
-def start_beside(S, parent, pc, detached):
+@native
+def start_beside(S: State, parent: int, pc: int, detached: bool) -> None:
     """A frame in the same pods: a branch that the parent will join, or detached work."""
-    F32, F64 = int32s(S[FRAMES]), int64s(S[FRAMES])
+    F32, F64 = int32s(S[at.FRAMES]), int64s(S[at.FRAMES])
     p = parent * WIDE
-    frame = new_frame(S, F32[p + REQUEST], parent, pc, uint64s(S[FRAMES])[parent * FRAME + KEY])
-    F64[frame * FRAME + HELD_SINCE] = F64[parent * FRAME + HELD_SINCE]
+    frame = new_frame(S, F32[p + at.REQUEST], parent, pc, uint64s(S[at.FRAMES])[parent * at.FRAME + at.KEY])
+    F64[frame * at.FRAME + at.HELD_SINCE] = F64[parent * at.FRAME + at.HELD_SINCE]
     f = frame * WIDE
     for place in range(3):
-        F32[f + SOURCE + place] = F32[p + SOURCE + place]
-    if S[ROUTED]:
-        C32 = int32s(S[COLD])
-        C32[frame * (2 * COLD_PART) + CONNECTION] = C32[parent * (2 * COLD_PART) + CONNECTION]
+        F32[f + at.SOURCE + place] = F32[p + at.SOURCE + place]
+    if S[at.ROUTED]:
+        C32 = int32s(S[at.COLD])
+        C32[frame * (2 * at.COLD_PART) + at.CONNECTION] = C32[parent * (2 * at.COLD_PART) + at.CONNECTION]
     if detached:
-        F32[f + FLAGS] = DETACHED
+        F32[f + at.FLAGS] = at.DETACHED
     start(S, frame)
 
 
-@njit
-def join_line(S, row, head, frame):
-    """Stand at the end of a line: ``row`` are the 32-bit fields that hold its head, tail and length from ``head`` on."""
-    F32 = int32s(S[FRAMES])
-    F32[frame * WIDE + NEXT] = -1
-    if row[head + 2] == 0:
-        row[head] = frame
+@native
+def join_line(S: State, lines: Int32s, head: int, frame: int) -> None:
+    """Stand at the end of a line, whose head, tail and length are in ``lines`` from ``head`` on."""
+    F32 = int32s(S[at.FRAMES])
+    F32[frame * WIDE + at.NEXT] = -1
+    if lines[head + 2] == 0:
+        lines[head] = frame
     else:
-        F32[row[head + 1] * WIDE + NEXT] = frame
-    row[head + 1] = frame
-    row[head + 2] += 1
+        F32[lines[head + 1] * WIDE + at.NEXT] = frame
+    lines[head + 1] = frame
+    lines[head + 2] += 1
 
 
-@njit
-def first_in_line(S, row, head):
+@native
+def first_in_line(S: State, lines: Int32s, head: int) -> int:
     """Take the first out of a line that is not empty."""
-    frame = row[head]
-    row[head] = int32s(S[FRAMES])[frame * WIDE + NEXT]
-    row[head + 2] -= 1
-    return np.int64(frame)
+    frame = lines[head]
+    lines[head] = int32s(S[at.FRAMES])[frame * WIDE + at.NEXT]
+    lines[head + 2] -= 1
+    return frame
 
 
-@njit
-def leave_line(S, row, head, frame):
+@native
+def leave_line(S: State, lines: Int32s, head: int, frame: int) -> bool:
     """Take a frame out of a line, wherever it stands; False if it is not in it."""
-    F32 = int32s(S[FRAMES])
+    F32 = int32s(S[at.FRAMES])
     before = -1
-    here = row[head] if row[head + 2] else -1
+    here = lines[head] if lines[head + 2] else -1
     while here >= 0 and here != frame:
-        before, here = here, F32[here * WIDE + NEXT]
+        before, here = here, F32[here * WIDE + at.NEXT]
     if here < 0:
         return False
-    behind = F32[frame * WIDE + NEXT]
+    behind = F32[frame * WIDE + at.NEXT]
     if before < 0:
-        row[head] = behind
+        lines[head] = behind
     else:
-        F32[before * WIDE + NEXT] = behind
-    if row[head + 1] == frame:
-        row[head + 1] = before
-    row[head + 2] -= 1
+        F32[before * WIDE + at.NEXT] = behind
+    if lines[head + 1] == frame:
+        lines[head + 1] = before
+    lines[head + 2] -= 1
     return True
 
 
-@njit
-def failed(S, frame, status):
+@native
+def failed(S: State, frame: int, status: int) -> None:
     """A failure begins here."""
-    F32 = int32s(S[FRAMES])
-    flags = F32[frame * WIDE + FLAGS]
-    F32[frame * WIDE + FLAGS] = (flags & ~STATUS) | status
-    if not flags & DETACHED:
+    F32 = int32s(S[at.FRAMES])
+    flags = F32[frame * WIDE + at.FLAGS]
+    F32[frame * WIDE + at.FLAGS] = (flags & ~at.STATUS) | status
+    if not flags & at.DETACHED:
         failure(S, status)
 
 
-@njit
-def fail(S, frame, status):
+@native
+def fail(S: State, frame: int, status: int) -> None:
     """Its instruction fails: go on where the failed answer begins."""
     failed(S, frame, status)
-    F32 = int32s(S[FRAMES])
-    F32[frame * WIDE + PC] = int32s(S[PROGRAM])[F32[frame * WIDE + PC] * (2 * INSTRUCTION) + TARGET]
+    F32 = int32s(S[at.FRAMES])
+    F32[frame * WIDE + at.PC] = int32s(S[at.PROGRAM])[F32[frame * WIDE + at.PC] * (2 * at.INSTRUCTION) + at.TARGET]
 
 
-@njit
-def complete(S, frame):
+@native
+def complete(S: State, frame: int) -> None:
     """The instruction that made the frame wait off the CPU is done."""
     waited(S, frame)
-    int32s(S[FRAMES])[frame * WIDE + PC] += 1
+    int32s(S[at.FRAMES])[frame * WIDE + at.PC] += 1

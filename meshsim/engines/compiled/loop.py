@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from meshsim.engines.attempts import OK
 from meshsim.engines.autoscaler import BEHIND_QUOTAS
+from meshsim.engines.compiled import state as at
 from meshsim.engines.compiled.arrivals import schedule_request, start_load, think
 from meshsim.engines.compiled.attempts import (
     attempt_ended,
@@ -39,7 +39,7 @@ from meshsim.engines.compiled.frames import (
     start,
     start_beside,
 )
-from meshsim.engines.compiled.pointers import int32s, int64s, uint64s
+from meshsim.engines.compiled.pointers import Key, State, int32s, int64s, native, uint64s
 from meshsim.engines.compiled.recorder import (
     answered,
     call_ended,
@@ -47,7 +47,6 @@ from meshsim.engines.compiled.recorder import (
     waited,
     write_in_span,
 )
-from meshsim.engines.compiled.state import *  # noqa: F403
 from meshsim.engines.compiled.stations import (
     acquire,
     ask_for_core,
@@ -61,15 +60,17 @@ from meshsim.engines.compiled.stations import (
 )
 from meshsim.engines.faults import ERROR as FAULTY_ANSWER
 from meshsim.engines.faults import ERRORS, NORMAL, SLOW
-from meshsim.engines.frame import ARRIVAL, CLOCK as BY_CLOCK, DEADLINE, FRAME as FRAME_EVENT, NEXT_TRY, TRY_TIMEOUT
+from meshsim.engines.frame import ARRIVAL, DEADLINE, TRY_TIMEOUT
+from meshsim.engines.frame import CLOCK as BY_CLOCK
+from meshsim.engines.frame import FRAME as FRAME_EVENT
 from meshsim.engines.quota import BEHIND_FAULTS
 from meshsim.engines.reference import AT_START, ERROR, RATE_LIMITED, REFUSED, RESET
 from meshsim.plan.draws import ENTRY, REPLICA, WAYPOINT
 from meshsim.plan.plan import CPU_SLOT, THREADS_SLOT, Op, When
 
-WIDE = 2 * FRAME
-WIDE_INSTRUCTION = 2 * INSTRUCTION
-WIDE_STATION = 2 * STATION
+WIDE = 2 * at.FRAME
+WIDE_INSTRUCTION = 2 * at.INSTRUCTION
+WIDE_STATION = 2 * at.STATION
 ALWAYS = int(When.ALWAYS)
 (
     DO_WORK, DO_WAIT, DO_ACQUIRE, DO_RELEASE, DO_START, DO_SPAWN, DO_JOIN, DO_DETACH, DO_BODY, DO_RETURN, DO_END,
@@ -79,128 +80,128 @@ LOW60 = (1 << 60) - 1
 FAULT_ROW = 5
 
 
-@njit
-def arrive(S, number, client):
+@native
+def arrive(S: State, number: int, client: int) -> None:
     """A request comes in."""
     request = new_request(S, number, client)
     request_arrived(S, request, number)
-    key = child_key(np.uint64(S[ROOT_KEY]), number)
+    key = child_key(np.uint64(S[at.ROOT_KEY]), number)
     share = high(draw(key, ENTRY))
-    thresholds = int64s(S[ENTRY_THRESHOLD])
-    call = np.int64(0)
+    thresholds = int64s(S[at.ENTRY_THRESHOLD])
+    call = 0
     while share >= thresholds[call]:
         call += 1
-    start_call(S, request, np.int64(-1), call, child_key(key, call), False)
+    start_call(S, request, -1, call, child_key(key, call), False)
 
 
-@njit
-def start_call(S, request, parent, call, key, optional):
+@native
+def start_call(S: State, request: int, parent: int, call: int, key: Key, optional: bool) -> None:
     """A child frame on the hop program of ``call``, to a replica of its choice."""
-    F32, calls, services = int32s(S[FRAMES]), int32s(S[CALLS]), int32s(S[SERVICES])
-    c = call * (2 * CALL_ROW)
-    frame = new_frame(S, request, parent, calls[c + CALL_PROGRAM], key)
-    f, s = frame * WIDE, calls[c + CALLEE] * (2 * SERVICE_ROW)
-    F32[f + CALL] = call
+    F32, calls, services = int32s(S[at.FRAMES]), int32s(S[at.CALLS]), int32s(S[at.SERVICES])
+    c = call * (2 * at.CALL_ROW)
+    frame = new_frame(S, request, parent, calls[c + at.CALL_PROGRAM], key)
+    f, s = frame * WIDE, calls[c + at.CALLEE] * (2 * at.SERVICE_ROW)
+    F32[f + at.CALL] = call
     if optional:
-        F32[f + FLAGS] |= OPTIONAL
-    pods = services[s + POD_COUNT]
-    F32[f + DESTINATION] = services[s + FIRST_POD]
+        F32[f + at.FLAGS] |= at.OPTIONAL
+    pods = services[s + at.POD_COUNT]
+    F32[f + at.DESTINATION] = services[s + at.FIRST_POD]
     if pods > 1:
-        F32[f + DESTINATION] += below(draw(key, REPLICA), pods)
-    via = services[s + FIRST_VIA]
-    F32[f + VIA] = via + below(draw(key, WAYPOINT), services[s + VIA_COUNT]) if via >= 0 else -1
-    F32[f + SOURCE] = -1 if parent < 0 else F32[parent * WIDE + DESTINATION]
-    if S[ROUTED] and calls[c + CALL_ROUTE] >= 0 and calls[c + CHOOSER] == AT_START:
+        F32[f + at.DESTINATION] += below(draw(key, REPLICA), pods)
+    via = services[s + at.FIRST_VIA]
+    F32[f + at.VIA] = via + below(draw(key, WAYPOINT), services[s + at.VIA_COUNT]) if via >= 0 else -1
+    F32[f + at.SOURCE] = -1 if parent < 0 else F32[parent * WIDE + at.DESTINATION]
+    if S[at.ROUTED] and calls[c + at.CALL_ROUTE] >= 0 and calls[c + at.CHOOSER] == AT_START:
         choose(S, frame, key)
     start(S, frame)
 
 
-@njit
-def threads_of(S, frame):
+@native
+def threads_of(S: State, frame: int) -> int:
     """The threads of the container that is called."""
-    pod = int32s(S[FRAMES])[frame * WIDE + DESTINATION]
-    return int32s(S[POD_STATION])[pod * S[SLOTS] + THREADS_SLOT]
+    pod = int32s(S[at.FRAMES])[frame * WIDE + at.DESTINATION]
+    return int32s(S[at.POD_STATION])[pod * S[at.SLOTS] + THREADS_SLOT]
 
 
-@njit
-def enter_body(S, frame):
+@native
+def enter_body(S: State, frame: int) -> None:
     """Jump into the body, unless nobody is there to run it."""
-    F32, f = int32s(S[FRAMES]), frame * WIDE
-    if S[FAULTY]:
-        int64s(S[COLD])[frame * COLD_PART + ENTERED] = S[NOW]
-        share = int64s(S[ERROR_SHARE])[F32[f + DESTINATION]]
-        if int32s(S[STATIONS])[threads_of(S, frame) * WIDE_STATION + DOWN]:
+    F32, f = int32s(S[at.FRAMES]), frame * WIDE
+    if S[at.FAULTY]:
+        int64s(S[at.COLD])[frame * at.COLD_PART + at.ENTERED] = S[at.NOW]
+        share = int64s(S[at.ERROR_SHARE])[F32[f + at.DESTINATION]]
+        if int32s(S[at.STATIONS])[threads_of(S, frame) * WIDE_STATION + at.DOWN]:
             failed(S, frame, REFUSED)
-        elif high(draw(uint64s(S[FRAMES])[frame * FRAME + KEY], FAULTY_ANSWER)) < share:
+        elif high(draw(uint64s(S[at.FRAMES])[frame * at.FRAME + at.KEY], FAULTY_ANSWER)) < share:
             failed(S, frame, ERROR)
-        if F32[f + FLAGS] & STATUS:
-            F32[f + PC] += 1
+        if F32[f + at.FLAGS] & at.STATUS:
+            F32[f + at.PC] += 1
             return
-    F32[f + PC] = int32s(S[CALLS])[F32[f + CALL] * (2 * CALL_ROW) + CALL_BODY]
+    F32[f + at.PC] = int32s(S[at.CALLS])[F32[f + at.CALL] * (2 * at.CALL_ROW) + at.CALL_BODY]
 
 
-@njit
-def leave_body(S, frame):
+@native
+def leave_body(S: State, frame: int) -> None:
     """Back to the hop, with an answer unless the container crashed meanwhile."""
-    F32, f = int32s(S[FRAMES]), frame * WIDE
-    F32[f + PC] = int32s(S[CALLS])[F32[f + CALL] * (2 * CALL_ROW) + CALL_BACK]
-    if S[FAULTY] and not F32[f + FLAGS] & STATUS:
-        crashed_at = int64s(S[STATIONS])[threads_of(S, frame) * STATION + CRASHED_AT]
-        if crashed_at > int64s(S[COLD])[frame * COLD_PART + ENTERED]:
+    F32, f = int32s(S[at.FRAMES]), frame * WIDE
+    F32[f + at.PC] = int32s(S[at.CALLS])[F32[f + at.CALL] * (2 * at.CALL_ROW) + at.CALL_BACK]
+    if S[at.FAULTY] and not F32[f + at.FLAGS] & at.STATUS:
+        crashed_at = int64s(S[at.STATIONS])[threads_of(S, frame) * at.STATION + at.CRASHED_AT]
+        if crashed_at > int64s(S[at.COLD])[frame * at.COLD_PART + at.ENTERED]:
             failed(S, frame, RESET)
 
 
-@njit
-def joined(S, frame):
+@native
+def joined(S: State, frame: int) -> None:
     """Every child has ended: the endpoint goes on, or fails if a call failed that it needs."""
-    F32, f = int32s(S[FRAMES]), frame * WIDE
-    if F32[f + FLAGS] & CHILD_FAILED:
-        F32[f + FLAGS] = (F32[f + FLAGS] & ~(CHILD_FAILED | STATUS)) | ERROR
-        F32[f + PC] = int32s(S[PROGRAM])[F32[f + PC] * WIDE_INSTRUCTION + TARGET]
+    F32, f = int32s(S[at.FRAMES]), frame * WIDE
+    if F32[f + at.FLAGS] & at.CHILD_FAILED:
+        F32[f + at.FLAGS] = (F32[f + at.FLAGS] & ~(at.CHILD_FAILED | at.STATUS)) | ERROR
+        F32[f + at.PC] = int32s(S[at.PROGRAM])[F32[f + at.PC] * WIDE_INSTRUCTION + at.TARGET]
     else:
-        F32[f + PC] += 1
+        F32[f + at.PC] += 1
 
 
-@njit
-def end_frame(S, frame):
+@native
+def end_frame(S: State, frame: int) -> None:
     """A frame is over: whoever waits for it goes on."""
-    F32, C32 = int32s(S[FRAMES]), int32s(S[COLD])
+    F32, C32 = int32s(S[at.FRAMES]), int32s(S[at.COLD])
     f = frame * WIDE
-    flags, parent = F32[f + FLAGS], F32[f + PARENT]
-    if F32[f + SPAN] >= 0:
-        write_in_span(S, frame, SPAN_END, S[NOW])
-        write_in_span(S, frame, SPAN_STATUS, flags & STATUS)
-    if S[ROUTED]:
-        if C32[frame * (2 * COLD_PART) + ATTEMPT_OF] >= 0:
+    flags, parent = F32[f + at.FLAGS], F32[f + at.PARENT]
+    if F32[f + at.SPAN] >= 0:
+        write_in_span(S, frame, at.SPAN_END, S[at.NOW])
+        write_in_span(S, frame, at.SPAN_STATUS, flags & at.STATUS)
+    if S[at.ROUTED]:
+        if C32[frame * (2 * at.COLD_PART) + at.ATTEMPT_OF] >= 0:
             attempt_ended(S, frame)
             forget_frame(S, frame)
             return
         left_host(S, frame)
-    if F32[f + CALL] >= 0:
+    if F32[f + at.CALL] >= 0:
         call_ended(S, frame)
     if parent < 0:
         answered(S, frame)
-        client = int32s(S[REQUESTS])[F32[f + REQUEST] * (2 * REQUEST_ROW) + CLIENT]
+        client = int32s(S[at.REQUESTS])[F32[f + at.REQUEST] * (2 * at.REQUEST_ROW) + at.CLIENT]
         if client >= 0:
             think(S, client)
-    elif not flags & DETACHED:
+    elif not flags & at.DETACHED:
         p = parent * WIDE
-        if flags & STATUS and not flags & OPTIONAL:
-            F32[p + FLAGS] |= CHILD_FAILED
-        F32[p + CHILDREN] -= 1
-        if F32[p + FLAGS] & JOINING and F32[p + CHILDREN] == 0:
-            F32[p + FLAGS] &= ~JOINING
+        if flags & at.STATUS and not flags & at.OPTIONAL:
+            F32[p + at.FLAGS] |= at.CHILD_FAILED
+        F32[p + at.CHILDREN] -= 1
+        if F32[p + at.FLAGS] & at.JOINING and F32[p + at.CHILDREN] == 0:
+            F32[p + at.FLAGS] &= ~at.JOINING
             waited(S, parent)
             joined(S, parent)
             make_ready(S, parent)
     forget_frame(S, frame)
 
 
-@njit
-def take_token(S, service, pod):
+@native
+def take_token(S: State, service: int, pod: int) -> bool:
     """Take a token of the pod's bucket; False if it is empty."""
-    limits, full = int64s(S[LIMITS]), int64s(S[FULL_AT])  # (time from token to token, tokens) of each service
-    token, now = limits[2 * service], S[NOW]
+    limits, full = int64s(S[at.LIMITS]), int64s(S[at.FULL_AT])  # (time from token to token, tokens) of each service
+    token, now = limits[2 * service], S[at.NOW]
     full_at = max(full[pod], now)
     if full_at - now > (limits[2 * service + 1] - 1) * token:
         return False
@@ -208,64 +209,67 @@ def take_token(S, service, pod):
     return True
 
 
-@njit
-def fault_changes(S, number, breaks):
+@native
+def fault_changes(S: State, number: int, breaks: bool) -> None:
     """Something breaks, or is well again."""
     row = number * FAULT_ROW
-    faults = int64s(S[FAULTS])
+    faults = int64s(S[at.FAULTS])
     kind, where, value = faults[row + 2], faults[row + 3], faults[row + 4]
     if kind == SLOW:
-        int64s(S[SLOWNESS])[where] = value if breaks else NORMAL
+        int64s(S[at.SLOWNESS])[where] = value if breaks else NORMAL
     elif kind == ERRORS:
-        int64s(S[ERROR_SHARE])[where] = value if breaks else 0
+        int64s(S[at.ERROR_SHARE])[where] = value if breaks else 0
     else:
         for station in range(where, where + value):
-            int32s(S[STATIONS])[station * WIDE_STATION + DOWN] += 1 if breaks else -1
+            int32s(S[at.STATIONS])[station * WIDE_STATION + at.DOWN] += 1 if breaks else -1
             if breaks:
                 crash(S, station)
 
 
-@njit
-def step(S, frame):
+@native
+def step(S: State, frame: int) -> None:
     """Run a frame until it has to wait, or ends."""
-    F32, F64, P32, P64 = int32s(S[FRAMES]), int64s(S[FRAMES]), int32s(S[PROGRAM]), int64s(S[PROGRAM])
+    F32, F64, P32, P64 = int32s(S[at.FRAMES]), int64s(S[at.FRAMES]), int32s(S[at.PROGRAM]), int64s(S[at.PROGRAM])
     f = frame * WIDE
     while True:
-        pc = np.int64(F32[f + PC])
+        pc = F32[f + at.PC]
         p = pc * WIDE_INSTRUCTION
-        op, at, when = P32[p + OP], P32[p + AT], P32[p + WHEN]
-        if when != ALWAYS and not holds(S, when, frame, at, P32[p + OTHER]):
-            F32[f + PC] = pc + 1
+        op, place, when = P32[p + at.OP], P32[p + at.AT], P32[p + at.WHEN]
+        if when != ALWAYS and not holds(S, when, frame, place, P32[p + at.OTHER]):
+            F32[f + at.PC] = pc + 1
         elif op == DO_WORK or op == DO_MORE:
-            F64[frame * FRAME + SINCE] = S[NOW]
-            F64[frame * FRAME + LEFT] = gather_work(S, frame, pc)
-            F32[f + FLAGS] &= ~BEGUN
-            ask_for_core(S, frame, station_of(S, frame, at, CPU_SLOT))
+            F64[frame * at.FRAME + at.SINCE] = S[at.NOW]
+            F64[frame * at.FRAME + at.LEFT] = gather_work(S, frame, pc)
+            F32[f + at.FLAGS] &= ~at.BEGUN
+            ask_for_core(S, frame, station_of(S, frame, place, CPU_SLOT))
             return
         elif op == DO_WAIT:
-            F64[frame * FRAME + SINCE] = S[NOW]
-            mean_ns, law = P64[pc * INSTRUCTION + MEAN_NS], P32[p + LAW]
+            F64[frame * at.FRAME + at.SINCE] = S[at.NOW]
+            mean_ns, law = P64[pc * at.INSTRUCTION + at.MEAN_NS], P32[p + at.LAW]
             if law >= 0:
-                stride = uint64s(S[PROGRAM])[pc * INSTRUCTION + PURPOSE_STRIDE]
-                mean_ns = draw_ns(S, law, mean_ns, mix(uint64s(S[FRAMES])[frame * FRAME + KEY] ^ stride))
-            push(S, S[NOW] + mean_ns, FRAME_EVENT << 60 | F64[frame * FRAME + ORDER], frame, 0)
+                stride = uint64s(S[at.PROGRAM])[pc * at.INSTRUCTION + at.PURPOSE_STRIDE]
+                mean_ns = draw_ns(S, law, mean_ns, mix(uint64s(S[at.FRAMES])[frame * at.FRAME + at.KEY] ^ stride))
+            push(S, S[at.NOW] + mean_ns, FRAME_EVENT << 60 | F64[frame * at.FRAME + at.ORDER], frame, 0)
             return
         elif op == DO_ACQUIRE:
-            F64[frame * FRAME + SINCE] = S[NOW]
-            if not acquire(S, frame, station_of(S, frame, at, P32[p + SLOT])):
+            F64[frame * at.FRAME + at.SINCE] = S[at.NOW]
+            if not acquire(S, frame, station_of(S, frame, place, P32[p + at.SLOT])):
                 return
         elif op == DO_RELEASE:
-            release(S, station_of(S, frame, at, P32[p + SLOT]), frame)
+            release(S, station_of(S, frame, place, P32[p + at.SLOT]), frame)
         elif op == DO_START:
-            amount, key = P64[pc * INSTRUCTION + AMOUNT], uint64s(S[FRAMES])[frame * FRAME + KEY]
-            if amount >> 32 or high(mix(key ^ uint64s(S[PROGRAM])[pc * INSTRUCTION + PURPOSE_STRIDE])) < amount:
-                child = child_key(key, P32[p + PURPOSE])
-                start_call(S, F32[f + REQUEST], frame, np.int64(P32[p + TARGET]), child, P32[p + SLOT] == 1)
-            F32[f + PC] = pc + 1
+            amount, key = P64[pc * at.INSTRUCTION + at.AMOUNT], uint64s(S[at.FRAMES])[frame * at.FRAME + at.KEY]
+            if (
+                amount >> 32
+                or high(mix(key ^ uint64s(S[at.PROGRAM])[pc * at.INSTRUCTION + at.PURPOSE_STRIDE])) < amount
+            ):
+                child = child_key(key, P32[p + at.PURPOSE])
+                start_call(S, F32[f + at.REQUEST], frame, P32[p + at.TARGET], child, P32[p + at.SLOT] == 1)
+            F32[f + at.PC] = pc + 1
         elif op == DO_JOIN:
-            F64[frame * FRAME + SINCE] = S[NOW]
-            if F32[f + CHILDREN]:
-                F32[f + FLAGS] |= JOINING
+            F64[frame * at.FRAME + at.SINCE] = S[at.NOW]
+            if F32[f + at.CHILDREN]:
+                F32[f + at.FLAGS] |= at.JOINING
                 return
             joined(S, frame)
         elif op == DO_BODY:
@@ -277,87 +281,89 @@ def step(S, frame):
             return
         elif op == DO_SPAWN or op == DO_DETACH:
             start_beside(S, frame, pc + 1, op == DO_DETACH)
-            F32[f + PC] = P32[p + TARGET]
+            F32[f + at.PC] = P32[p + at.TARGET]
         elif op == DO_ATTEMPT:
-            begin(S, frame, P32[p + SLOT])
+            begin(S, frame, P32[p + at.SLOT])
             return
         elif op == DO_CONNECT:
-            F64[frame * FRAME + SINCE] = S[NOW]
+            F64[frame * at.FRAME + at.SINCE] = S[at.NOW]
             if not connect(S, frame):
                 return
         elif op == DO_DISCONNECT:
             disconnect(S, frame)
-            F32[f + PC] += 1
-        elif take_token(S, int32s(S[CALLS])[F32[f + CALL] * (2 * CALL_ROW) + CALLEE], F32[f + DESTINATION]):
-            F32[f + PC] = pc + 1
+            F32[f + at.PC] += 1
+        elif take_token(
+            S, int32s(S[at.CALLS])[F32[f + at.CALL] * (2 * at.CALL_ROW) + at.CALLEE], F32[f + at.DESTINATION]
+        ):
+            F32[f + at.PC] = pc + 1
         else:
             fail(S, frame, RATE_LIMITED)
 
 
-@njit
-def happen(S, kind, time, order, about, extra):
+@native
+def happen(S: State, kind: int, time: int, order: int, about: int, extra: int) -> bool:
     """An event: False if it is left to Python."""
-    F32, F64 = int32s(S[FRAMES]), int64s(S[FRAMES])
+    F32, F64 = int32s(S[at.FRAMES]), int64s(S[at.FRAMES])
     if kind == FRAME_EVENT:
-        S[NOW] = time
-        if int32s(S[PROGRAM])[F32[about * WIDE + PC] * WIDE_INSTRUCTION + OP] == DO_WAIT:
+        S[at.NOW] = time
+        if int32s(S[at.PROGRAM])[F32[about * WIDE + at.PC] * WIDE_INSTRUCTION + at.OP] == DO_WAIT:
             complete(S, about)
             make_ready(S, about)
         else:
             end_turn(S, about)
     elif kind == ARRIVAL:
-        S[NOW] = time
+        S[at.NOW] = time
         number = (order & LOW60) >> 20
-        if S[CLIENTS]:
-            arrive(S, S[SENT_BY_CLIENTS], number)
-            S[SENT_BY_CLIENTS] += 1
+        if S[at.CLIENTS]:
+            arrive(S, S[at.SENT_BY_CLIENTS], number)
+            S[at.SENT_BY_CLIENTS] += 1
         else:
             schedule_request(S, number + 1)
-            arrive(S, number, np.int64(-1))
+            arrive(S, number, -1)
     elif kind == BY_CLOCK:
-        S[NOW] = time
+        S[at.NOW] = time
         number = (order & LOW60) >> 20
         if number < BEHIND_FAULTS:
             fault_changes(S, about, extra)
         elif number < BEHIND_QUOTAS:
             period_begins(S, about)
         else:
-            S[CLOCK_EVENT] = number
+            S[at.CLOCK_EVENT] = number
             return False
-    elif F64[about * FRAME + ORDER] == order & LOW60:  # else it is about a frame that is over
+    elif F64[about * at.FRAME + at.ORDER] == order & LOW60:  # else it is about a frame that is over
         if kind == TRY_TIMEOUT:
-            if not F32[about * WIDE + FLAGS] & OVER:
-                S[NOW] = time
+            if not F32[about * WIDE + at.FLAGS] & at.OVER:
+                S[at.NOW] = time
                 try_timed_out(S, about)
             return True
-        tries = np.int64(int32s(S[COLD])[about * (2 * COLD_PART) + WAITS_FOR])
+        tries = int32s(S[at.COLD])[about * (2 * at.COLD_PART) + at.WAITS_FOR]
         if tries < 0:
             return True
         if kind == DEADLINE:
-            S[NOW] = time
+            S[at.NOW] = time
             deadline_passed(S, tries)
         elif extra == 0:
-            S[NOW] = time
+            S[at.NOW] = time
             retry(S, tries)
         else:
-            t = tries * (2 * TRIES_ROW)
-            T32 = int32s(S[TRIES])
-            if T32[t + LIVE_HEAD] >= 0 and T32[t + TRIES_STARTED] == extra:
-                S[NOW] = time
+            t = tries * (2 * at.TRIES_ROW)
+            T32 = int32s(S[at.TRIES])
+            if T32[t + at.LIVE_HEAD] >= 0 and T32[t + at.TRIES_STARTED] == extra:
+                S[at.NOW] = time
                 hedge(S, tries)
     return True
 
 
-@njit
-def enough_room(S):
+@native
+def enough_room(S: State) -> bool:
     """Whether every array can take what one step may add: see ``memory.py``."""
     return (
-        S[FRAMES_LIVE] < S[FRAMES_LIMIT]
-        and S[PENDING] < S[PENDING_LIMIT]
-        and S[SEGMENTS_USED] < S[SEGMENTS_LIMIT]
-        and S[SPANS_USED] < S[SPANS_LIMIT]
-        and S[REQUESTS_LIVE] < S[REQUESTS_LIMIT]
-        and S[TRIES_LIVE] < S[TRIES_LIMIT]
+        S[at.FRAMES_LIVE] < S[at.FRAMES_LIMIT]
+        and S[at.PENDING] < S[at.PENDING_LIMIT]
+        and S[at.SEGMENTS_USED] < S[at.SEGMENTS_LIMIT]
+        and S[at.SPANS_USED] < S[at.SPANS_LIMIT]
+        and S[at.REQUESTS_LIVE] < S[at.REQUESTS_LIMIT]
+        and S[at.TRIES_LIVE] < S[at.TRIES_LIMIT]
     )
 
 
@@ -372,35 +378,35 @@ def _loop(stamp: int, cache: bool) -> Any:
     @njit("int64(int64)", cache=cache, nogil=True, error_model="numpy")
     def advance(address):
         S = int64s(address)
-        if S[STARTED_UP] == 0:
-            S[STARTED_UP] = stamp
+        if S[at.STARTED_UP] == 0:
+            S[at.STARTED_UP] = stamp
             start_load(S)
-        inbox = int64s(S[INBOX])
-        for row in range(S[INBOX_USED]):
+        inbox = int64s(S[at.INBOX])
+        for row in range(S[at.INBOX_USED]):
             push(S, inbox[4 * row], inbox[4 * row + 1], inbox[4 * row + 2], inbox[4 * row + 3])
-        S[INBOX_USED] = 0
-        F32 = int32s(S[FRAMES])
-        events, words = int64s(S[EVENT_LIST]), int32s(S[EVENT_LIST])
-        budget = S[BUDGET]
+        S[at.INBOX_USED] = 0
+        F32 = int32s(S[at.FRAMES])
+        events, words = int64s(S[at.EVENT_LIST]), int32s(S[at.EVENT_LIST])
+        budget = S[at.BUDGET]
         while True:
-            while S[READY_HEAD] >= 0:
+            while S[at.READY_HEAD] >= 0:
                 if not enough_room(S):
-                    return MORE_ROOM
-                frame = S[READY_HEAD]
-                S[READY_HEAD] = F32[frame * WIDE + NEXT]
+                    return at.MORE_ROOM
+                frame = S[at.READY_HEAD]
+                S[at.READY_HEAD] = F32[frame * WIDE + at.NEXT]
                 step(S, frame)
-            if S[FINISHED]:
-                return DONE
+            if S[at.FINISHED]:
+                return at.DONE
             if not enough_room(S):
-                return MORE_ROOM
+                return at.MORE_ROOM
             if budget == 0:
-                return PAUSE
+                return at.PAUSE
             budget -= 1
-            S[EVENTS] += 1
-            time, order, about, extra = events[TIME], events[PLACE_IN_ORDER], words[ABOUT], words[EXTRA]
+            S[at.EVENTS] += 1
+            time, order, about, extra = events[at.TIME], events[at.PLACE_IN_ORDER], words[at.ABOUT], words[at.EXTRA]
             remove_first(S)
-            if not happen(S, order >> 60, time, order, np.int64(about), np.int64(extra)):
-                return BY_THE_CLOCK
+            if not happen(S, order >> 60, time, order, about, extra):
+                return at.BY_THE_CLOCK
 
     return advance
 

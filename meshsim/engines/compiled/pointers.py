@@ -7,36 +7,101 @@ one loop. Nothing checks a pointer: the arrays behind it are kept alive and larg
 
 from __future__ import annotations
 
-from typing import Any
+import operator
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic
+from numba import njit, types
+from numba.core.typing.templates import AbstractTemplate, infer_global, signature
+from numba.extending import intrinsic, lower_builtin, models, register_model
 
-_WORD = {types.int64: ir.IntType(64), types.uint64: ir.IntType(64), types.int32: ir.IntType(32)}
+WIDE, NARROW = ir.IntType(64), ir.IntType(32)
 
 
-def _pointer_to(kind: Any) -> Any:
+class Int32s(types.Type):
+    """An array of 32-bit integers that are read and written as 64 bits: the loop knows no other width."""
+
+    def __init__(self) -> None:
+        super().__init__(name="Int32s")
+
+
+@register_model(Int32s)
+class _Int32sModel(models.PrimitiveModel):
+    def __init__(self, manager: Any, kind: Any) -> None:
+        super().__init__(manager, kind, NARROW.as_pointer())
+
+
+NARROW_ARRAY = Int32s()
+
+
+@infer_global(operator.getitem)
+class _Get(AbstractTemplate):
+    def generic(self, args: Any, kws: Any) -> Any:
+        return signature(types.int64, args[0], types.int64) if isinstance(args[0], Int32s) else None
+
+
+@infer_global(operator.setitem)
+class _Set(AbstractTemplate):
+    def generic(self, args: Any, kws: Any) -> Any:
+        return signature(types.none, args[0], types.int64, types.int64) if isinstance(args[0], Int32s) else None
+
+
+@lower_builtin(operator.getitem, Int32s, types.int64)
+def _get(context: Any, builder: Any, signature_: Any, arguments: Any) -> Any:
+    array, index = arguments
+    return builder.sext(builder.load(builder.gep(array, [index])), WIDE)
+
+
+@lower_builtin(operator.setitem, Int32s, types.int64, types.int64)
+def _set(context: Any, builder: Any, signature_: Any, arguments: Any) -> Any:
+    array, index, value = arguments
+    builder.store(builder.trunc(value, NARROW), builder.gep(array, [index]))
+    return context.get_dummy_value()
+
+
+def _pointer(kind: Any, element: Any) -> Any:
     def pointer(typing_context: Any, address: Any) -> Any:
-        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            return builder.inttoptr(arguments[0], _WORD[kind].as_pointer())
+        def generate(context: Any, builder: Any, signature_: Any, arguments: Any) -> Any:
+            return builder.inttoptr(arguments[0], element.as_pointer())
 
-        return types.CPointer(kind)(types.int64), generate
+        return kind(types.int64), generate
 
-    return pointer
+    return intrinsic(pointer)
 
 
-int64s = intrinsic(_pointer_to(types.int64))
+int64s = _pointer(types.CPointer(types.int64), WIDE)
 """int64s(address): the array of 64-bit integers at an address."""
-uint64s = intrinsic(_pointer_to(types.uint64))
-int32s = intrinsic(_pointer_to(types.int32))
+uint64s = _pointer(types.CPointer(types.uint64), WIDE)
+int32s = _pointer(NARROW_ARRAY, NARROW)
 
 
 @intrinsic
 def leading_zeros(typing_context: Any, value: Any) -> Any:
     """Leading zero bits of 64; 64 for zero."""
 
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    def generate(context: Any, builder: Any, signature_: Any, arguments: Any) -> Any:
         return builder.ctlz(arguments[0], ir.Constant(ir.IntType(1), 0))
 
     return types.int64(types.uint64), generate
+
+
+Key: TypeAlias = Any
+"""A random number, or the key of one: 64 bits without sign."""
+State: TypeAlias = Any
+"""The state, ``S``: see ``state.py``."""
+
+_KINDS = {
+    "int": types.int64, "bool": types.boolean, "Key": types.uint64, "State": types.CPointer(types.int64),
+    "Int32s": NARROW_ARRAY,
+}  # fmt: skip
+
+
+def native(function: Callable[..., Any]) -> Any:
+    """A function of the loop. It is compiled once, for the kinds that its annotations say; else numba would compile it
+    again for every constant that it is called with."""
+    compiled = njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, error_model="numpy")(function)
+    kinds = tuple(_KINDS[kind] for name, kind in function.__annotations__.items() if name != "return")
+    resolve = compiled.get_call_template
+    compiled.get_call_template = lambda args, kws: resolve(kinds, {})
+    return compiled

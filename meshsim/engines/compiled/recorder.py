@@ -3,173 +3,169 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from meshsim.engines.compiled import state as at
 from meshsim.engines.compiled.draws import child_key, draw, high
-from meshsim.engines.compiled.pointers import int32s, int64s, leading_zeros, uint64s
-from meshsim.engines.compiled.state import *  # noqa: F403
+from meshsim.engines.compiled.pointers import State, int32s, int64s, leading_zeros, native
 from meshsim.plan.draws import SAMPLE
 
-CALL_SHIFT = CALL_SUB_BITS + 1
-SHIFT = SUB_BITS + 1
 
-
-@njit
-def column_of(value, sub_bits):
+@native
+def column_of(value: int, sub_bits: int) -> int:
     """Number of the bucket that counts ``value``."""
     shift = 64 - leading_zeros(np.uint64(value)) - sub_bits - 1
     return value if shift <= 0 else (shift << sub_bits) + (value >> shift)
 
 
-@njit
-def request_arrived(S, request, number):
+@native
+def request_arrived(S: State, request: int, number: int) -> None:
     """Request ``number`` came in."""
-    now = S[NOW]
-    S[SENT] += 1
-    if number == S[FIRST]:
-        S[WINDOW_START] = now
-        copy_cpu(S, S[CPU_AT_START])
-    if number == S[LAST]:
-        S[WINDOW_END] = now
-        copy_cpu(S, S[CPU_AT_END])
+    now = S[at.NOW]
+    S[at.SENT] += 1
+    if number == S[at.FIRST]:
+        S[at.WINDOW_START] = now
+        copy_cpu(S, S[at.CPU_AT_START])
+    if number == S[at.LAST]:
+        S[at.WINDOW_END] = now
+        copy_cpu(S, S[at.CPU_AT_END])
     record = -1
-    if S[FIRST] <= number <= S[LAST]:
-        if high(draw(child_key(np.uint64(S[ROOT_KEY]), number), SAMPLE)) < S[SAMPLE_BELOW]:
-            record = S[RECORDS_USED]
-            S[RECORDS_USED] = record + 1
-            int64s(S[RECORDS])[record] = number
-    int32s(S[REQUESTS])[request * (2 * REQUEST_ROW) + RECORD] = record
+    if S[at.FIRST] <= number <= S[at.LAST]:
+        if high(draw(child_key(np.uint64(S[at.ROOT_KEY]), number), SAMPLE)) < S[at.SAMPLE_BELOW]:
+            record = S[at.RECORDS_USED]
+            S[at.RECORDS_USED] = record + 1
+            int64s(S[at.RECORDS])[record] = number
+    int32s(S[at.REQUESTS])[request * (2 * at.REQUEST_ROW) + at.RECORD] = record
 
 
-@njit
-def copy_cpu(S, address):
+@native
+def copy_cpu(S: State, address: int) -> None:
     """Remember the CPU time used so far."""
-    cpu, copy = int64s(S[CPU]), int64s(address)
-    for cell in range(S[CPU_CELLS]):
+    cpu, copy = int64s(S[at.CPU]), int64s(address)
+    for cell in range(S[at.CPU_CELLS]):
         copy[cell] = cpu[cell]
 
 
-@njit
-def frame_started(S, frame):
+@native
+def frame_started(S: State, frame: int) -> None:
     """A frame begins; it is written down if its request is in the sample."""
-    F32, F64 = int32s(S[FRAMES]), int64s(S[FRAMES])
-    f = frame * (2 * FRAME)
-    record = int32s(S[REQUESTS])[F32[f + REQUEST] * (2 * REQUEST_ROW) + RECORD]
+    F32, F64 = int32s(S[at.FRAMES]), int64s(S[at.FRAMES])
+    f = frame * (2 * at.FRAME)
+    record = int32s(S[at.REQUESTS])[F32[f + at.REQUEST] * (2 * at.REQUEST_ROW) + at.RECORD]
     if record < 0:
-        F32[f + SPAN] = -1
+        F32[f + at.SPAN] = -1
         return
-    span = S[SPANS_USED]
-    S[SPANS_USED] = span + 1
-    F32[f + SPAN] = span
-    row = span * SPAN_ROW
-    spans = int64s(S[SPANS])
-    parent = F32[f + PARENT]
-    spans[row + SPAN_RECORD] = record
-    spans[row + SPAN_NUMBER] = F64[frame * FRAME + ORDER] & 0xFFFFF
-    spans[row + SPAN_PARENT] = -1 if parent < 0 else F64[parent * FRAME + ORDER] & 0xFFFFF
-    spans[row + SPAN_CALL] = F32[f + CALL]
-    spans[row + SPAN_SOURCE] = F32[f + SOURCE]
-    spans[row + SPAN_DESTINATION] = F32[f + DESTINATION]
-    spans[row + SPAN_START] = S[NOW]
-    spans[row + SPAN_END] = -1
-    spans[row + SPAN_DETACHED] = F32[f + FLAGS] & DETACHED
-    spans[row + SPAN_STATUS] = 0
+    span = S[at.SPANS_USED]
+    S[at.SPANS_USED] = span + 1
+    F32[f + at.SPAN] = span
+    row = span * at.SPAN_ROW
+    spans = int64s(S[at.SPANS])
+    parent = F32[f + at.PARENT]
+    spans[row + at.SPAN_RECORD] = record
+    spans[row + at.SPAN_NUMBER] = F64[frame * at.FRAME + at.ORDER] & 0xFFFFF
+    spans[row + at.SPAN_PARENT] = -1 if parent < 0 else F64[parent * at.FRAME + at.ORDER] & 0xFFFFF
+    spans[row + at.SPAN_CALL] = F32[f + at.CALL]
+    spans[row + at.SPAN_SOURCE] = F32[f + at.SOURCE]
+    spans[row + at.SPAN_DESTINATION] = F32[f + at.DESTINATION]
+    spans[row + at.SPAN_START] = S[at.NOW]
+    spans[row + at.SPAN_END] = -1
+    spans[row + at.SPAN_DETACHED] = F32[f + at.FLAGS] & at.DETACHED
+    spans[row + at.SPAN_STATUS] = 0
 
 
-@njit
-def write_in_span(S, frame, field, value):
+@native
+def write_in_span(S: State, frame: int, field: int, value: int) -> None:
     """Change a field of a frame's span, if it is written down."""
-    span = int32s(S[FRAMES])[frame * (2 * FRAME) + SPAN]
+    span = int32s(S[at.FRAMES])[frame * (2 * at.FRAME) + at.SPAN]
     if span >= 0:
-        int64s(S[SPANS])[span * SPAN_ROW + field] = value
+        int64s(S[at.SPANS])[span * at.SPAN_ROW + field] = value
 
 
-@njit
-def add_segment(S, span, instruction, start, end, running):
+@native
+def add_segment(S: State, span: int, instruction: int, start: int, end: int, running: int) -> None:
     """Some time of a frame."""
-    row = S[SEGMENTS_USED] * SEGMENT_ROW
-    S[SEGMENTS_USED] += 1
-    segments = int64s(S[SEGMENTS])
-    segments[row + SEGMENT_SPAN] = span
-    segments[row + SEGMENT_INSTRUCTION] = instruction
-    segments[row + SEGMENT_START] = start
-    segments[row + SEGMENT_END] = end
-    segments[row + SEGMENT_RUNNING] = running
+    row = S[at.SEGMENTS_USED] * at.SEGMENT_ROW
+    S[at.SEGMENTS_USED] += 1
+    segments = int64s(S[at.SEGMENTS])
+    segments[row + at.SEGMENT_SPAN] = span
+    segments[row + at.SEGMENT_INSTRUCTION] = instruction
+    segments[row + at.SEGMENT_START] = start
+    segments[row + at.SEGMENT_END] = end
+    segments[row + at.SEGMENT_RUNNING] = running
 
 
-@njit
-def waited(S, frame):
+@native
+def waited(S: State, frame: int) -> None:
     """The instruction that a frame waited for is done, after some time off the CPU."""
-    F32 = int32s(S[FRAMES])
-    span = F32[frame * (2 * FRAME) + SPAN]
+    F32 = int32s(S[at.FRAMES])
+    span = F32[frame * (2 * at.FRAME) + at.SPAN]
     if span >= 0:
-        since = int64s(S[FRAMES])[frame * FRAME + SINCE]
-        if S[NOW] > since:
-            add_segment(S, span, F32[frame * (2 * FRAME) + PC], since, S[NOW], 0)
+        since = int64s(S[at.FRAMES])[frame * at.FRAME + at.SINCE]
+        if S[at.NOW] > since:
+            add_segment(S, span, F32[frame * (2 * at.FRAME) + at.PC], since, S[at.NOW], 0)
 
 
-@njit
-def failure(S, status):
+@native
+def failure(S: State, status: int) -> None:
     """A failure began."""
-    int64s(S[FAILURES])[status] += 1
+    int64s(S[at.FAILURES])[status] += 1
 
 
-@njit
-def call_ended(S, frame):
+@native
+def call_ended(S: State, frame: int) -> None:
     """A call that is no attempt is over."""
-    F32, F64 = int32s(S[FRAMES]), int64s(S[FRAMES])
-    number = F64[frame * FRAME + ORDER] >> 20
-    if S[FIRST] <= number <= S[LAST]:
-        call, latency = F32[frame * (2 * FRAME) + CALL], S[NOW] - F64[frame * FRAME + BEGAN]
-        column = column_of(latency, CALL_SUB_BITS)
-        if column >= CALL_COLUMNS:
-            S[TOO_LONG] = 1
+    F32, F64 = int32s(S[at.FRAMES]), int64s(S[at.FRAMES])
+    number = F64[frame * at.FRAME + at.ORDER] >> 20
+    if S[at.FIRST] <= number <= S[at.LAST]:
+        call, latency = F32[frame * (2 * at.FRAME) + at.CALL], S[at.NOW] - F64[frame * at.FRAME + at.BEGAN]
+        column = column_of(latency, at.CALL_SUB_BITS)
+        if column >= at.CALL_COLUMNS:
+            S[at.TOO_LONG] = 1
             return
-        int32s(S[CALL_LATENCY])[call * CALL_COLUMNS + column] += 1
-        int64s(S[CALL_SUM])[call] += latency
+        int32s(S[at.CALL_LATENCY])[call * at.CALL_COLUMNS + column] += 1
+        int64s(S[at.CALL_SUM])[call] += latency
 
 
-@njit
-def answered(S, frame):
+@native
+def answered(S: State, frame: int) -> None:
     """The client has its answer, good or bad. Latency counts good ones only."""
-    F32, F64 = int32s(S[FRAMES]), int64s(S[FRAMES])
-    now = S[NOW]
-    good = F32[frame * (2 * FRAME) + FLAGS] & STATUS == 0
-    latency = now - F64[frame * FRAME + BEGAN]
+    F32, F64 = int32s(S[at.FRAMES]), int64s(S[at.FRAMES])
+    now = S[at.NOW]
+    good = F32[frame * (2 * at.FRAME) + at.FLAGS] & at.STATUS == 0
+    latency = now - F64[frame * at.FRAME + at.BEGAN]
     add_to_timeline(S, now, latency, good)
     if good:
-        S[ANSWERED] += 1
+        S[at.ANSWERED] += 1
     else:
-        S[FAILED] += 1
-    number = F64[frame * FRAME + ORDER] >> 20
-    if S[FIRST] <= number <= S[LAST]:
-        S[ANSWERED_MEASURED] += 1
+        S[at.FAILED] += 1
+    number = F64[frame * at.FRAME + at.ORDER] >> 20
+    if S[at.FIRST] <= number <= S[at.LAST]:
+        S[at.ANSWERED_MEASURED] += 1
         if good:
-            batch = (number - S[FIRST]) * BATCHES // S[MEASURED]
-            entry = F32[frame * (2 * FRAME) + CALL]
-            column = column_of(latency, SUB_BITS)
-            if column >= COLUMNS:
-                S[TOO_LONG] = 1
+            batch = (number - S[at.FIRST]) * at.BATCHES // S[at.MEASURED]
+            entry = F32[frame * (2 * at.FRAME) + at.CALL]
+            column = column_of(latency, at.SUB_BITS)
+            if column >= at.COLUMNS:
+                S[at.TOO_LONG] = 1
                 return
-            int32s(S[LATENCY])[(entry * BATCHES + batch) * COLUMNS + column] += 1
-            int64s(S[LATENCY_SUM])[entry * BATCHES + batch] += latency
+            int32s(S[at.LATENCY])[(entry * at.BATCHES + batch) * at.COLUMNS + column] += 1
+            int64s(S[at.LATENCY_SUM])[entry * at.BATCHES + batch] += latency
         else:
-            S[FAILED_MEASURED] += 1
-        if S[ANSWERED_MEASURED] == S[MEASURED]:
-            S[FINISHED] = 1
+            S[at.FAILED_MEASURED] += 1
+        if S[at.ANSWERED_MEASURED] == S[at.MEASURED]:
+            S[at.FINISHED] = 1
 
 
-@njit
-def add_to_timeline(S, now, latency, good):
+@native
+def add_to_timeline(S: State, now: int, latency: int, good: bool) -> None:
     """One answer: ``meshsim.results.timeline``."""
-    bins = int64s(S[TIMELINE])  # good, failed, sums of latency
-    while now >= S[BIN_NS] * BINS:
-        S[BIN_NS] *= 2
+    bins = int64s(S[at.TIMELINE])  # good, failed, sums of latency
+    while now >= S[at.BIN_NS] * at.BINS:
+        S[at.BIN_NS] *= 2
         for row in range(3):
-            for number in range(BINS // 2):
-                bins[row * BINS + number] = bins[row * BINS + 2 * number] + bins[row * BINS + 2 * number + 1]
-            for number in range(BINS // 2, BINS):
-                bins[row * BINS + number] = 0
-    number = now // S[BIN_NS]
-    bins[(0 if good else BINS) + number] += 1
-    bins[2 * BINS + number] += latency
+            for number in range(at.BINS // 2):
+                bins[row * at.BINS + number] = bins[row * at.BINS + 2 * number] + bins[row * at.BINS + 2 * number + 1]
+            for number in range(at.BINS // 2, at.BINS):
+                bins[row * at.BINS + number] = 0
+    number = now // S[at.BIN_NS]
+    bins[(0 if good else at.BINS) + number] += 1
+    bins[2 * at.BINS + number] += latency
