@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from meshsim.engines import reference
+from meshsim.engines import select
 from meshsim.plan.lower import OverloadedError
 from meshsim.plan.place import PlacementError
 from meshsim.results.histogram import BatchedHistogram
@@ -39,7 +39,7 @@ def simulate_point(prepared: Prepared, tick: Tick, stop: Stop) -> Point | Refuse
         scenario = prepared.scenario
         services = len(prepared.application.services)
         return Refused(dataplane=prepared.dataplane.name, services=services, rps=scenario.load.rps, reason=str(error))
-    result = reference.run(plan, prepared.scenario.run, on_progress=tick, should_stop=stop)
+    result = select.run(plan, prepared.scenario.run, on_progress=tick, should_stop=stop)
     return None if result.cancelled else as_point(prepared, result)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from meshsim import __version__
-from meshsim.engines import reference
+from meshsim.engines import select
 from meshsim.results.intervals import estimate_quantile, mean_interval
 from meshsim.results.rows import ComparisonReport, Provenance
 from meshsim.results.run import RunResult
@@ -183,7 +183,7 @@ def simulate_prepared(
             on_progress(done, total, "simulating")
 
     scenario = prepared.scenario
-    result = reference.run(prepared.plan, scenario.run, on_progress=tick, should_stop=should_stop)
+    result = select.run(prepared.plan, scenario.run, on_progress=tick, should_stop=should_stop)
     row = make_row(result, prepared.dataplane.name, len(prepared.application.services), prepared.machine)
     return Simulation(
         ComparisonReport(

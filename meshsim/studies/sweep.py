@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from meshsim.engines import reference
+from meshsim.engines import select
 from meshsim.scenario.base import MeshsimError
 from meshsim.studies import columns
 from meshsim.studies.inputs import checked_jobs
@@ -211,7 +211,7 @@ def compute(point: SweepPoint, tick: Tick, stop: Stop) -> Done | None:
     row, result, error = None, None, ""
     try:
         prepared = point.prepared
-        result = reference.run(prepared.plan, prepared.scenario.run, on_progress=tick, should_stop=stop)
+        result = select.run(prepared.plan, prepared.scenario.run, on_progress=tick, should_stop=stop)
         if result.cancelled:
             return None
         row = make_row(result, prepared.dataplane.name, len(prepared.application.services), prepared.machine)

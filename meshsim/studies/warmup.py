@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from meshsim.engines import reference
+from meshsim.engines import select
 from meshsim.plan.lower import OverloadedError
 from meshsim.plan.place import PlacementError
 from meshsim.results.transient import mser5
@@ -97,7 +97,7 @@ def settled_after(task: Prepared, tick: Tick, stop: Stop) -> float | None:
         plan = task.plan
     except (OverloadedError, PlacementError, CapabilityError):
         return 0.0
-    result = reference.run(plan, task.scenario.run, on_progress=tick, should_stop=stop)
+    result = select.run(plan, task.scenario.run, on_progress=tick, should_stop=stop)
     if result.cancelled:
         return None
     whole = sorted(result.records, key=lambda record: record.request)

@@ -9,32 +9,46 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from meshsim.plan.plan import Plan
 from meshsim.results.run import RunResult
 from meshsim.scenario.scenario import Run
 
+if TYPE_CHECKING:
+    from meshsim.engines.compiled.loop import Loop
+
 EVENTS_AT_A_TIME = 200_000
 """Between two looks at the callbacks: about a twentieth of a second."""
 
 _lock = threading.Lock()
+_kept: list[Loop] = []
 _code: list[Any] = []
 
 
+def _loop() -> Loop:
+    if not _kept:
+        from meshsim.engines.compiled.loop import Loop
+
+        _kept.append(Loop())
+    return _kept[0]
+
+
 def machine_code() -> Any:
-    """The machine code; compiles it if there is none yet (some ten seconds, once on a machine)."""
+    """The loop as machine code; compiles it if there is none yet (about 20 s, once on a machine)."""
     with _lock:
         if not _code:
-            from meshsim.engines.compiled.loop import compile_loop
-
-            _code.append(compile_loop())
-    return _code[0]
+            _code.append(_loop().compile())
+        return _code[0]
 
 
-def is_ready() -> bool:
-    """Whether the machine code is there."""
-    return bool(_code)
+def is_kept() -> bool:
+    """Whether the machine code is there: in this process, or kept on this machine by an earlier one."""
+    if _code:
+        return True
+    if _lock.locked():  # it is being compiled
+        return False
+    return _loop().is_kept()
 
 
 def get_ready() -> threading.Thread:

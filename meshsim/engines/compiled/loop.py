@@ -10,8 +10,10 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+import llvmlite.binding
 import numpy as np
-from numba import njit
+from numba import __version__ as version
+from numba import njit, types
 
 from meshsim.engines.autoscaler import BEHIND_QUOTAS
 from meshsim.engines.compiled import state as at
@@ -237,7 +239,7 @@ def step(S: State, frame: int) -> None:
         op, place, when = P32[p + at.OP], P32[p + at.AT], P32[p + at.WHEN]
         if when != ALWAYS and not holds(S, when, frame, place, P32[p + at.OTHER]):
             F32[f + at.PC] = pc + 1
-        elif op == DO_WORK or op == DO_MORE:
+        elif op in (DO_WORK, DO_MORE):
             F64[frame * at.FRAME + at.SINCE] = S[at.NOW]
             F64[frame * at.FRAME + at.LEFT] = gather_work(S, frame, pc)
             F32[f + at.FLAGS] &= ~at.BEGUN
@@ -279,7 +281,7 @@ def step(S: State, frame: int) -> None:
         elif op == DO_END:
             end_frame(S, frame)
             return
-        elif op == DO_SPAWN or op == DO_DETACH:
+        elif op in (DO_SPAWN, DO_DETACH):
             start_beside(S, frame, pc + 1, op == DO_DETACH)
             F32[f + at.PC] = P32[p + at.TARGET]
         elif op == DO_ATTEMPT:
@@ -375,7 +377,7 @@ def _stamp() -> int:
 
 
 def _loop(stamp: int, cache: bool) -> Any:
-    @njit("int64(int64)", cache=cache, nogil=True, error_model="numpy")
+    @njit(cache=cache, nogil=True, error_model="numpy")
     def advance(address):
         S = int64s(address)
         if S[at.STARTED_UP] == 0:
@@ -411,9 +413,26 @@ def _loop(stamp: int, cache: bool) -> Any:
     return advance
 
 
-def compile_loop() -> Any:
-    """The loop as machine code: from the cache, or compiled now. Without a place to write, there is no cache."""
-    try:
-        return _loop(_stamp(), True)
-    except RuntimeError:  # numba found no folder that it may write to
-        return _loop(_stamp(), False)
+class Loop:
+    """The loop, not compiled yet. Without a folder that numba may write to, its machine code is not kept."""
+
+    def __init__(self) -> None:
+        stamp = _stamp()
+        try:
+            self.advance = _loop(stamp, True)
+        except RuntimeError:  # numba found no folder
+            self.advance = _loop(stamp, False)
+        folder = self.advance.stats.cache_path
+        name = f"meshsim-{stamp:x}-{version}-{llvmlite.binding.get_host_cpu_name()}.kept"
+        self.mark = Path(folder) / name if folder else None
+
+    def is_kept(self) -> bool:
+        """Whether an earlier process has left the machine code of these sources, for this processor and this numba."""
+        return self.mark is not None and self.mark.exists()
+
+    def compile(self) -> Any:
+        """The loop as machine code: kept by an earlier process, or compiled now."""
+        self.advance.compile((types.int64,))
+        if self.mark is not None:
+            self.mark.touch()
+        return self.advance

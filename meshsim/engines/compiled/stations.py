@@ -185,7 +185,7 @@ def end_turn(S: State, frame: int) -> None:
 
 @native
 def charge(S: State, frame: int, pod: int, pc: int) -> int:
-    """A visit to a core is over: charge its parts to the pod whose traffic it was. The instruction behind the last part.
+    """A visit to a core is over: charge its parts to the pod whose traffic it was. Returns the instruction behind them.
 
     In a sampled request the time in line is written down with the first part; the parts follow each other.
     """
