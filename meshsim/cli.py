@@ -122,11 +122,6 @@ def _warmup(ctx: click.Context, param: click.Parameter, value: str | None) -> fl
         raise click.BadParameter(f"{value!r} received; a number or auto was expected") from None
 
 
-def _refuse_auto(warmup: float | str | None) -> None:
-    if warmup == "auto":
-        raise click.UsageError("--warmup: auto received; a number was expected, only compare finds it by pilot runs.")
-
-
 def _share(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
     """'5%' or '0.05'."""
     if value is None:
@@ -137,26 +132,32 @@ def _share(ctx: click.Context, param: click.Parameter, value: str | None) -> flo
         raise click.BadParameter(f"{value!r} received; a share such as 5% or 0.05 was expected") from None
 
 
-def _study_options(command: Command) -> Command:
-    """What compare and grow both take."""
-    options = [
-        click.option(
-            "--dataplanes",
-            callback=_names,
-            default=",".join(defaults.DATAPLANES),
-            show_default=True,
-            metavar="A,B,…",
-            help="Data planes: names (meshsim list) or paths.",
-        ),
-        click.option("--policy", type=click.Choice(["L4", "L7"]), default="L7", show_default=True,
-                     help="What the mesh is asked to do."),
+_dataplanes_option = click.option("--dataplanes", callback=_names, default=",".join(defaults.DATAPLANES),
+                                  show_default=True, metavar="A,B,…",
+                                  help="Data planes: names (meshsim list) or paths.")  # fmt: skip
+_policy_option = click.option("--policy", type=click.Choice(["L4", "L7"]), default="L7", show_default=True,
+                              help="What the mesh is asked to do.")  # fmt: skip
+_costs_option = click.option(
+    "--costs", multiple=True, default=list(defaults.COSTS), show_default=True, metavar="BOOK",
+    help="Cost book, name or path; may be repeated, the first that knows an operation wins.")  # fmt: skip
+_machine_option = click.option("--machine", default=defaults.MACHINE, show_default=True,
+                               help="Node type, name or path.")  # fmt: skip
+_services_option = click.option("--services", type=int, metavar="N",
+                                help="Scale the application to that many services first.")  # fmt: skip
+_html_option = click.option("--html", type=click.Path(dir_okay=False), metavar="FILE",
+                            help="Write a page that opens offline, too.")  # fmt: skip
+_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON (docs/json.md) and nothing else.")
+
+_study_options = _with(
+    [
+        _dataplanes_option,
+        _policy_option,
         click.option("--warmup", callback=_warmup, metavar="SHARE|auto",
                      help="Requests before the measured ones, as a share of them; auto (compare): "
                           "until pilot runs have settled  [default: 0.1, more at high rates]"),
         click.option("--seed", type=int, default=1, show_default=True, help="Of all random numbers."),
-        click.option("--costs", multiple=True, default=list(defaults.COSTS), show_default=True, metavar="BOOK",
-                     help="Cost book, name or path; may be repeated, the first that knows an operation wins."),
-        click.option("--machine", default=defaults.MACHINE, show_default=True, help="Node type, name or path."),
+        _costs_option,
+        _machine_option,
         click.option("--nodes", callback=_nodes, default="auto", show_default=True, metavar="N|auto",
                      help="Nodes; auto: as few as the reservations allow."),
         click.option("--placement", type=click.Choice(["spread", "bin-pack"]), default="spread", show_default=True,
@@ -165,11 +166,19 @@ def _study_options(command: Command) -> Command:
         click.option("--jobs", type=int, metavar="N",
                      help="Processes; -1: one a core  [default: one a core, one in all for a small study]"),
         _json_option,
-    ]  # fmt: skip
-    return _with(options)(command)
+    ]
+)  # fmt: skip
+"""What compare, grow, solve, sensitivity and metastable all take."""
 
 
-_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON (docs/json.md) and nothing else.")
+def _of_option(what: str) -> Callable[[Command], Command]:
+    return click.option("--of", type=click.Choice(["p50", "p90", "p99", "p999"]), default="p99", show_default=True,
+                        help=what)  # fmt: skip
+
+
+def _rps_option(more: str = "") -> Callable[[Command], Command]:
+    return click.option("--rps", type=float, default=defaults.RPS, show_default=True,
+                        help=f"Requests a second from outside{more}.")  # fmt: skip
 
 
 # Studies -----------------------------------------------------------------------------------------------------------
@@ -178,18 +187,17 @@ _json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON 
 @cli.command()
 @click.argument("application")
 @_study_options
-@click.option("--rps", type=float, default=defaults.RPS, show_default=True, help="Requests a second from outside.")
+@_rps_option()
 @click.option("--requests", type=int, default=defaults.COMPARE_REQUESTS, show_default=True,
               help="Measured requests; p99.9 needs 10 000.")  # fmt: skip
-@click.option("--services", type=int, metavar="N", help="Scale the application to that many services first.")
+@_services_option
 @click.option("--settle", is_flag=True,
               help="Add replications until it is known of each pair which data plane has the lower --of.")  # fmt: skip
 @click.option("--precision", callback=_share, metavar="SHARE",
               help="Add replications until --of is known so well: 5%.")  # fmt: skip
-@click.option("--of", type=click.Choice(["p50", "p90", "p99", "p999"]), default="p99", show_default=True,
-              help="Quantile of --settle and --precision.")  # fmt: skip
+@_of_option("Quantile of --settle and --precision.")
 @click.option("--budget", type=int, default=16, show_default=True, metavar="N", help="Replications at most.")
-@click.option("--html", type=click.Path(dir_okay=False), metavar="FILE", help="Write a page that opens offline, too.")
+@_html_option
 def compare(application: str, as_json: bool, html: str | None, **options: Any) -> int:
     """Compare data planes under one load.
 
@@ -214,8 +222,7 @@ def compare(application: str, as_json: bool, html: str | None, **options: Any) -
 @click.option("--services", callback=_sizes, default=",".join(map(str, defaults.SERVICES)), show_default=True,
               metavar="N,N,…", help="Numbers of services.")  # fmt: skip
 @_study_options
-@click.option("--rps", type=float, default=defaults.RPS, show_default=True,
-              help="Requests a second from outside, at the application's own size.")  # fmt: skip
+@_rps_option(", at the application's own size")
 @click.option("--rate", type=click.Choice(["per-service", "total"]), default="per-service", show_default=True,
               help="per-service: the rate grows with the services; total: it stays.")  # fmt: skip
 @click.option("--requests", type=int, default=defaults.GROW_REQUESTS, show_default=True,
@@ -232,7 +239,6 @@ def grow(application: str, as_json: bool, html: str | None, no_html: bool, **opt
     from meshsim.studies import grow as study
     from meshsim.terminal import reports
 
-    _refuse_auto(options["warmup"])
     if html is not None and no_html:
         raise click.UsageError("--html and --no-html are both given; choose one.")
     _refuse_unwritable(html)
@@ -261,16 +267,14 @@ def _milliseconds(ctx: click.Context, param: click.Parameter, value: str) -> flo
               help="The highest rate, the fewest nodes, or the fewest replicas.")  # fmt: skip
 @click.option("--target", "target_ms", required=True, callback=_milliseconds, metavar="TIME",
               help="The latency to keep: 20ms, 500us, 1s.")  # fmt: skip
-@click.option("--of", type=click.Choice(["p50", "p90", "p99", "p999"]), default="p99", show_default=True,
-              help="Quantile that keeps it.")  # fmt: skip
+@_of_option("Quantile that keeps it.")
 @click.option("--service", metavar="NAME", help="Whose replicas are varied  [default: those of all services]")
 @click.option("--budget", type=int, default=4, show_default=True, metavar="N",
               help="Replications of a trial that is too close to the target to say.")  # fmt: skip
 @_study_options
-@click.option("--rps", type=float, default=defaults.RPS, show_default=True,
-              help="Requests a second from outside; with --find rps, where to begin.")  # fmt: skip
+@_rps_option("; with --find rps, where to begin")
 @click.option("--requests", type=int, default=6_000, show_default=True, help="Measured requests of a trial.")
-@click.option("--services", type=int, metavar="N", help="Scale the application to that many services first.")
+@_services_option
 def solve(application: str, as_json: bool, **options: Any) -> int:
     """Find what it takes to keep a latency target, on each data plane.
 
@@ -280,7 +284,6 @@ def solve(application: str, as_json: bool, **options: Any) -> int:
     from meshsim.studies.solve import solve as study
     from meshsim.terminal import reports
 
-    _refuse_auto(options["warmup"])
     report = _with_progress("solve", lambda **live: study(application, **options, **live))
     _print(report.model_dump_json(by_alias=True, indent=2) + "\n" if as_json else reports.solutions(report))
     return INTERRUPTED if report.partial else 0
@@ -289,16 +292,15 @@ def solve(application: str, as_json: bool, **options: Any) -> int:
 @cli.command(short_help="Show which costs matter, and what their errors leave.")
 @click.argument("application")
 @_study_options
-@click.option("--rps", type=float, default=defaults.RPS, show_default=True, help="Requests a second from outside.")
-@click.option("--of", type=click.Choice(["p50", "p90", "p99", "p999"]), default="p99", show_default=True,
-              help="Quantile that is looked at.")  # fmt: skip
+@_rps_option()
+@_of_option("Quantile that is looked at.")
 @click.option("--top", type=int, default=8, show_default=True, metavar="N", help="Costs to move one at a time.")
 @click.option("--draws", type=int, default=40, show_default=True, metavar="N",
               help="Cost books drawn at random; 0: none.")  # fmt: skip
 @click.option("--sobol", type=int, default=0, show_default=True, metavar="N",
               help="Base samples of Sobol indices, a power of two: N x (top + 2) runs. 0: none.")  # fmt: skip
 @click.option("--requests", type=int, default=3_000, show_default=True, help="Measured requests of a run.")
-@click.option("--services", type=int, metavar="N", help="Scale the application to that many services first.")
+@_services_option
 def sensitivity(application: str, as_json: bool, **options: Any) -> int:
     """Show which costs and settings matter, and what the errors of the costs leave of every figure.
 
@@ -307,7 +309,6 @@ def sensitivity(application: str, as_json: bool, **options: Any) -> int:
     from meshsim.studies.sensitivity import sensitivity as study
     from meshsim.terminal import reports
 
-    _refuse_auto(options["warmup"])
     report = _with_progress("sensitivity", lambda **live: study(application, **options, **live))
     _print(report.model_dump_json(by_alias=True, indent=2) + "\n" if as_json else reports.sensitivity(report))
     return INTERRUPTED if report.partial else 0
@@ -315,7 +316,7 @@ def sensitivity(application: str, as_json: bool, **options: Any) -> int:
 
 @cli.command(short_help="Simulate one scenario and report all of it.")
 @click.argument("scenario", type=click.Path())
-@click.option("--html", type=click.Path(dir_okay=False), metavar="FILE", help="Write a page that opens offline, too.")
+@_html_option
 @_what_if_option
 @_json_option
 def run(scenario: str, html: str | None, what_if: dict[str, float], as_json: bool) -> int:
@@ -582,27 +583,11 @@ def capabilities(dataplanes: tuple[str, ...] | None, as_json: bool) -> None:
 
 @cli.command(short_help="Show what data planes need before the first request.")
 @click.argument("application")
-@click.option(
-    "--dataplanes",
-    callback=_names,
-    default=",".join(defaults.DATAPLANES),
-    show_default=True,
-    metavar="A,B,…",
-    help="Data planes: names (meshsim list) or paths.",
-)
-@click.option("--services", type=int, metavar="N", help="Scale the application to that many services first.")
-@click.option(
-    "--policy", type=click.Choice(["L4", "L7"]), default="L7", show_default=True, help="What the mesh is asked to do."
-)
-@click.option(
-    "--costs",
-    multiple=True,
-    default=list(defaults.COSTS),
-    show_default=True,
-    metavar="BOOK",
-    help="Cost book, name or path; may be repeated.",
-)
-@click.option("--machine", default=defaults.MACHINE, show_default=True, help="Node type, name or path.")
+@_dataplanes_option
+@_services_option
+@_policy_option
+@_costs_option
+@_machine_option
 @_with(_question_options)
 @_json_option
 def bill(application: str, as_json: bool, **options: Any) -> None:

@@ -3,34 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Unpack
 
-from meshsim.costs.book import CostBook
-from meshsim.costs.books import Costs
 from meshsim.plan.lower import OverloadedError
 from meshsim.results.rows import ComparisonReport, Refused, Row
 from meshsim.scenario.application import Application
 from meshsim.scenario.dataplane import DataPlane
-from meshsim.scenario.machine import Machine
 from meshsim.studies import defaults
-from meshsim.studies.inputs import (
-    Inputs,
-    Nodes,
-    Placement,
-    Policy,
-    Settings,
-    jobs_for,
-    plain,
-    prepare_points,
-    provenance,
-    read_inputs,
-    shared_options,
-)
+from meshsim.studies.inputs import jobs_for
 from meshsim.studies.point import Point, difference, simulate_point
-from meshsim.studies.pool import Progress, Stop, run_all
+from meshsim.studies.pool import Progress, run_all
+from meshsim.studies.question import Common, Question, ask, option
 from meshsim.studies.replicate import BUDGET, Goal, Metric, relative_error, replicate, verdicts
 from meshsim.studies.report import Reported
 from meshsim.studies.setup import Prepared
@@ -56,33 +42,23 @@ def compare(
     dataplanes: Sequence[str | Path | DataPlane] = defaults.DATAPLANES,
     rps: float = defaults.RPS,
     *,
-    policy: Policy = "L7",
-    requests: int | None = None,
-    warmup: float | Literal["auto"] | None = None,
-    seed: int = 1,
-    costs: Sequence[str | Path | CostBook] | Costs = defaults.COSTS,
-    machine: str | Path | Machine = defaults.MACHINE,
-    nodes: Nodes = "auto",
-    placement: Placement = "spread",
     services: int | None = None,
-    requires: Sequence[str] = (),
-    what_if: Mapping[str, float] | None = None,
-    churn_per_minute: float = 0.0,
     settle: bool = False,
     precision: float | None = None,
     of: Metric = "p99",
     budget: int = BUDGET,
-    jobs: int | None = None,
-    on_progress: Progress | None = None,
-    should_stop: Stop | None = None,
+    **common: Unpack[Common],
 ) -> Comparison:
     """Simulate the same requests over each data plane.
 
     ``application``, ``dataplanes``, ``machine`` and ``costs`` are names from ``meshsim list``, paths of files, or
-    models. ``rps``: requests a second from outside, over all entries. ``requests``: measured ones (default 12 000),
-    ``warmup``: a share of them before, or "auto": found by MSER-5 on pilot runs. ``services``: scale the application
-    to that many first. ``jobs``: processes, -1 for all cores; left out, all cores unless the study is small.
-    ``on_progress(done, total, what)`` counts requests.
+    models. ``rps``: requests a second from outside, over all entries. ``services``: scale the application to that
+    many first.
+
+    ``common``: ``policy`` "L7" or "L4"; ``requests``, measured ones (default 12 000); ``warmup``, a share of them
+    before, or "auto": found by MSER-5 on pilot runs; ``seed`` of all random numbers; ``nodes`` and ``placement`` of
+    the cluster; ``jobs``: processes, -1 for all cores; left out, all cores unless the study is small.
+    ``on_progress(done, total, what)`` counts requests; ``should_stop()`` ends the study.
     ``requires``: features (meshsim capabilities) that each data plane must provide, fall back for, or be refused.
     ``what_if``: costs scaled by pattern, ``{"*.wakeup": 0}``. ``churn_per_minute``: pods that start or stop.
 
@@ -95,48 +71,38 @@ def compare(
     come back and ``partial`` is True. A data plane that cannot carry the load has no row but a reason in
     ``report.refused``. Raises MeshsimError for wrong input, OverloadedError if no data plane can carry the load.
     """
-    inputs = read_inputs(application, dataplanes, machine, costs)
+    asked = ask(application, dataplanes, common, requests=defaults.COMPARE_REQUESTS, may_find_warmup=True)
     goal = Goal(of, settle, precision, budget)
     goal.check()
-    measured = defaults.COMPARE_REQUESTS if requests is None else requests
-    settings = Settings(
-        policy,
-        measured,
-        None if warmup == "auto" else warmup,
-        seed,
-        nodes,
-        placement,
-        requires=tuple(requires),
-        what_if=what_if or {},
-        churn_per_minute=churn_per_minute,
-    )
-    tasks = prepare_points(inputs, settings, rps, services)
-    notes = settings.notes(inputs, tasks)
+    tasks = asked.tasks(rps, services)
+    notes = asked.notes(tasks)
     found: Found | None = None
-    if warmup == "auto":
-        found = find_warmup(tasks, measured, jobs_for(jobs, len(tasks), measured), on_progress, should_stop)
+    if asked.auto_warmup:
+        measured = asked.settings.requests
+        jobs = jobs_for(asked.jobs, len(tasks), measured)
+        found = find_warmup(tasks, measured, jobs, asked.on_progress, asked.should_stop)
         if found is not None:
-            settings = replace(settings, warmup=found.share)
-            tasks = prepare_points(inputs, settings, rps, services)
+            asked = asked.with_warmup(found.share)
+            tasks = asked.tasks(rps, services)
             notes.append(found.note)
 
     def run(these: Sequence[Prepared], progress: Progress | None) -> tuple[list[Point | Refused], bool]:
-        return run_points(these, settings, jobs, progress, should_stop)
+        return run_points(asked, these, progress)
 
-    if warmup == "auto" and found is None:
+    if asked.auto_warmup and found is None:
         done, replications, complete = list[Point | Refused](), 1, False
     elif goal.asked:
-        done, replications, complete = replicate(tasks, goal, run, on_progress)
+        done, replications, complete = replicate(tasks, goal, run, asked.on_progress)
     else:
-        (done, complete), replications = run(tasks, on_progress), 1
+        (done, complete), replications = run(tasks, asked.on_progress), 1
     points, refused = split(done, complete)
-    base = next((point for point in points if point.row.dataplane == inputs.baseline), None)
+    base = next((point for point in points if point.row.dataplane == asked.inputs.baseline), None)
     return Comparison(
         ComparisonReport(
-            application=inputs.application.name,
+            application=asked.name,
             rps=rps,
             rows=[with_difference(point, base) for point in points],
-            provenance=provenance(inputs, settings, _command(inputs, settings, rps, services, goal)),
+            provenance=asked.provenance("compare", option("services", services), _goal_options(goal), rps=rps),
             replications=replications,
             verdicts=verdicts(points, of) if goal.asked else [],
             refused=refused,
@@ -164,11 +130,7 @@ def _unreached(goal: Goal, points: Sequence[Point], replications: int) -> list[s
 
 
 def run_points(
-    tasks: Sequence[Prepared],
-    settings: Settings,
-    jobs: int | None,
-    on_progress: Progress | None,
-    should_stop: Stop | None,
+    asked: Question, tasks: Sequence[Prepared], on_progress: Progress | None
 ) -> tuple[list[Point | Refused], bool]:
     """Simulate; what was finished in the order of ``tasks``, and whether that is everything."""
     found: dict[int, Point | Refused] = {}
@@ -179,11 +141,11 @@ def run_points(
     complete = run_all(  # type: ignore[misc]  # mypy cannot take None out of a union of three
         simulate_point,
         tasks,
-        size=settings.requests,
-        jobs=jobs_for(jobs, len(tasks), settings.requests),
+        size=asked.settings.requests,
+        jobs=jobs_for(asked.jobs, len(tasks), asked.settings.requests),
         on_result=keep,
         on_progress=on_progress,
-        should_stop=should_stop,
+        should_stop=asked.should_stop,
     )
     return [found[index] for index in sorted(found)], complete
 
@@ -208,14 +170,7 @@ def with_difference(point: Point, base: Point | None) -> Row:
     return point.row.model_copy(update={"difference": difference(point, base)})
 
 
-def _command(inputs: Inputs, settings: Settings, rps: float, services: int | None, goal: Goal) -> list[str]:
-    command = ["meshsim", "compare", inputs.names["application"], *shared_options(inputs), "--rps", plain(rps)]
-    if services is not None:
-        command += ["--services", str(services)]
-    if goal.settle:
-        command.append("--settle")
-    if goal.precision is not None:
-        command += ["--precision", plain(goal.precision)]
-    if goal.asked:
-        command += ["--of", goal.of, "--budget", str(goal.budget)]
-    return command + settings.options(Settings("L7", defaults.COMPARE_REQUESTS, None, 1, "auto", "spread"))
+def _goal_options(goal: Goal) -> list[str]:
+    given = ["--settle"] if goal.settle else []
+    given += option("precision", goal.precision)
+    return given + (["--of", goal.of, "--budget", str(goal.budget)] if goal.asked else [])

@@ -3,40 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
-from meshsim.costs.book import CostBook
-from meshsim.costs.books import Costs
 from meshsim.plan.bill import static_bill
 from meshsim.results.intervals import quantile_difference
 from meshsim.results.rows import Crossover, GrowthReport
 from meshsim.scenario.application import Application
 from meshsim.scenario.base import MeshsimError
 from meshsim.scenario.dataplane import DataPlane, Proxy
-from meshsim.scenario.machine import Machine
 from meshsim.scenario.scale import scale
 from meshsim.scenario.scenario import Load
 from meshsim.studies import defaults
 from meshsim.studies.compare import run_points, split, with_difference
 from meshsim.studies.crossover import Gap, crossovers
-from meshsim.studies.inputs import (
-    Inputs,
-    Nodes,
-    Placement,
-    Policy,
-    Settings,
-    plain,
-    prepare_points,
-    provenance,
-    read_inputs,
-    shared_options,
-)
+from meshsim.studies.inputs import Inputs, Settings, prepare_points
 from meshsim.studies.point import Point, cpu_difference, usd_difference
-from meshsim.studies.pool import Progress, Stop
+from meshsim.studies.question import Common, ask
 from meshsim.studies.report import Reported
 from meshsim.studies.setup import checked
 
@@ -68,21 +54,7 @@ def grow(
     dataplanes: Sequence[str | Path | DataPlane] = defaults.DATAPLANES,
     rps: float = defaults.RPS,
     rate: Rate = "per-service",
-    *,
-    policy: Policy = "L7",
-    requests: int | None = None,
-    warmup: float | None = None,
-    seed: int = 1,
-    costs: Sequence[str | Path | CostBook] | Costs = defaults.COSTS,
-    machine: str | Path | Machine = defaults.MACHINE,
-    nodes: Nodes = "auto",
-    placement: Placement = "spread",
-    requires: Sequence[str] = (),
-    what_if: Mapping[str, float] | None = None,
-    churn_per_minute: float = 0.0,
-    jobs: int | None = None,
-    on_progress: Progress | None = None,
-    should_stop: Stop | None = None,
+    **common: Unpack[Common],
 ) -> Growth:
     """Simulate the application at several sizes, over each data plane.
 
@@ -96,33 +68,21 @@ def grow(
     sizes = _sizes(services)
     if rate not in ("per-service", "total"):
         raise MeshsimError(f"rate: {rate!r} received; choose per-service or total")
-    inputs = read_inputs(application, dataplanes, machine, costs)
+    asked = ask(application, dataplanes, common, requests=defaults.GROW_REQUESTS, sample=defaults.GROW_SAMPLE)
+    inputs, settings = asked.inputs, asked.settings
     rps = checked(Load, rps=rps).rps
-    measured = defaults.GROW_REQUESTS if requests is None else requests
-    settings = Settings(
-        policy,
-        measured,
-        warmup,
-        seed,
-        nodes,
-        placement,
-        defaults.GROW_SAMPLE,
-        tuple(requires),
-        what_if or {},
-        churn_per_minute,
-    )
     own = len(inputs.application.services)
     rates = {size: rps * size / own if rate == "per-service" else rps for size in sizes}
     at = {size: keep_pace(inputs, rates[size] / rps) for size in sizes}
     # The largest first: they take longest.
     tasks = [point for size in reversed(sizes) for point in prepare_points(at[size], settings, rates[size], size)]
-    done, complete = run_points(tasks, settings, jobs, on_progress, should_stop)
+    done, complete = run_points(asked, tasks, asked.on_progress)
     points, refused = split(done, complete)
     by_place = {(point.row.services, point.row.dataplane): point for point in points}
     order = [(size, plane.name) for size in sizes for plane in inputs.dataplanes]
     return Growth(
         GrowthReport(
-            application=inputs.application.name,
+            application=asked.name,
             rate=rate,
             rows=[
                 with_difference(by_place[size, name], by_place.get((size, inputs.baseline)))
@@ -130,9 +90,9 @@ def grow(
                 if (size, name) in by_place
             ],
             crossovers=_crossovers(inputs, settings, rps, rates, by_place),
-            provenance=provenance(inputs, settings, _command(inputs, settings, sizes, rps, rate)),
+            provenance=asked.provenance("grow", "--services", ",".join(map(str, sizes)), "--rate", rate, rps=rps),
             refused=sorted(refused, key=lambda one: order.index((one.services, one.dataplane))),
-            notes=[*settings.notes(inputs, tasks), *_pace_notes(inputs, at[sizes[-1]])],
+            notes=[*asked.notes(tasks), *_pace_notes(inputs, at[sizes[-1]])],
             partial=not complete,
         )
     )
@@ -244,9 +204,3 @@ class _Memory:
     def difference(self, a: str, b: str) -> Callable[[int], float]:
         """Memory of A less that of B, MiB, as a function of the number of services."""
         return lambda size: self(a, size) - self(b, size)
-
-
-def _command(inputs: Inputs, settings: Settings, sizes: list[int], rps: float, rate: str) -> list[str]:
-    command = ["meshsim", "grow", inputs.names["application"], "--services", ",".join(map(str, sizes))]
-    command += [*shared_options(inputs), "--rps", plain(rps), "--rate", rate]
-    return command + settings.options(Settings("L7", defaults.GROW_REQUESTS, None, 1, "auto", "spread"))

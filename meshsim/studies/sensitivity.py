@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
@@ -22,22 +22,10 @@ from meshsim.results.rows import Chance, Influence, PropagatedBand, Refused, Sen
 from meshsim.scenario.application import Application
 from meshsim.scenario.base import MeshsimError
 from meshsim.scenario.dataplane import DataPlane
-from meshsim.scenario.machine import Machine
 from meshsim.studies import defaults
 from meshsim.studies.compare import run_points, split
-from meshsim.studies.inputs import (
-    Nodes,
-    Placement,
-    Policy,
-    Settings,
-    plain,
-    prepare_points,
-    provenance,
-    read_inputs,
-    shared_options,
-)
 from meshsim.studies.point import Point
-from meshsim.studies.pool import Progress, Stop
+from meshsim.studies.question import Common, Question, ask, option
 from meshsim.studies.replicate import Metric
 from meshsim.studies.row import QUANTILES, Z95
 from meshsim.studies.setup import Prepared
@@ -85,14 +73,11 @@ def draw_factors(costs: Costs, draws: int, seed: int) -> list[dict[str, float]]:
 class _Runner:
     """Simulates variants of the data planes' scenarios."""
 
-    settings: Settings
-    jobs: int | None
-    on_progress: Progress | None
-    should_stop: Stop | None
+    asked: Question
 
     def __call__(self, tasks: Sequence[Prepared]) -> list[Point | Refused] | None:
         """In the order of the tasks; None if stopped."""
-        found, complete = run_points(tasks, self.settings, self.jobs, self.on_progress, self.should_stop)
+        found, complete = run_points(self.asked, tasks, self.asked.on_progress)
         return found if complete else None
 
 
@@ -105,21 +90,8 @@ def sensitivity(
     top: int = TOP,
     draws: int = DRAWS,
     sobol: int = 0,
-    policy: Policy = "L7",
-    requests: int | None = None,
-    warmup: float | None = None,
-    seed: int = 1,
-    costs: Sequence[str | Path | CostBook] | Costs = defaults.COSTS,
-    machine: str | Path | Machine = defaults.MACHINE,
-    nodes: Nodes = "auto",
-    placement: Placement = "spread",
     services: int | None = None,
-    requires: Sequence[str] = (),
-    what_if: Mapping[str, float] | None = None,
-    churn_per_minute: float = 0.0,
-    jobs: int | None = None,
-    on_progress: Progress | None = None,
-    should_stop: Stop | None = None,
+    **common: Unpack[Common],
 ) -> SensitivityReport:
     """Which costs and settings the quantile ``of`` depends on, and how uncertain costs leave every figure.
 
@@ -138,17 +110,14 @@ def sensitivity(
         raise MeshsimError(f"sobol: {sobol} received; must be a power of two, or 0")
     if of not in QUANTILES:
         raise MeshsimError(f"of: {of!r} received; choose {', '.join(QUANTILES)}")
-    inputs = read_inputs(application, dataplanes, machine, costs)
-    settings = Settings(
-        policy, REQUESTS if requests is None else requests, warmup, seed, nodes, placement, SAMPLE,
-        tuple(requires), what_if or {}, churn_per_minute,
-    )  # fmt: skip
-    tasks = prepare_points(inputs, settings, rps, services)
-    run = _Runner(settings, jobs, on_progress, should_stop)
+    asked = ask(application, dataplanes, common, requests=REQUESTS, sample=SAMPLE)
+    seed = asked.settings.seed
+    tasks = asked.tasks(rps, services)
+    run = _Runner(asked)
     done = run(tasks)
     _, refused = split(done or [], done is not None)
     alive = [(task, point) for task, point in zip(tasks, done or [], strict=False) if isinstance(point, Point)]
-    notes, partial = settings.notes(inputs, tasks), done is None
+    notes, partial = asked.notes(tasks), done is None
     influences: list[Influence] = []
     bands: list[PropagatedBand] = []
     chances: list[Chance] = []
@@ -165,12 +134,9 @@ def sensitivity(
         found = _sobol(run, alive, of, top, sobol, seed, notes)
         partial = found is None
         indices = found or []
-    command = ["meshsim", "sensitivity", inputs.names["application"], *shared_options(inputs), "--rps", plain(rps)]
-    command += ["--of", of, "--top", str(top), "--draws", str(draws), "--sobol", str(sobol)]
-    command += ["--services", str(services)] if services is not None else []
-    command += settings.options(Settings("L7", REQUESTS, None, 1, "auto", "spread"))
+    own = ["--of", of, "--top", str(top), "--draws", str(draws), "--sobol", str(sobol), *option("services", services)]
     return SensitivityReport(
-        application=inputs.application.name,
+        application=asked.name,
         rps=rps,
         of=of,
         influences=influences,
@@ -178,7 +144,7 @@ def sensitivity(
         chances=chances,
         sobol=indices,
         draws=draws,
-        provenance=provenance(inputs, settings, command),
+        provenance=asked.provenance("sensitivity", own, rps=rps),
         refused=refused,
         notes=notes,
         partial=partial,

@@ -9,34 +9,21 @@ are then simulated again with other random numbers.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Unpack
 
-from meshsim.costs.book import CostBook
-from meshsim.costs.books import Costs
 from meshsim.results.rows import Estimate, Solution, SolutionReport, Trial
 from meshsim.scenario.application import Application
 from meshsim.scenario.base import MeshsimError
 from meshsim.scenario.dataplane import DataPlane
-from meshsim.scenario.machine import Machine
 from meshsim.scenario.suggest import choices
 from meshsim.studies import defaults
-from meshsim.studies.inputs import (
-    Nodes,
-    Placement,
-    Policy,
-    Settings,
-    jobs_for,
-    plain,
-    prepare_points,
-    provenance,
-    read_inputs,
-    shared_options,
-)
+from meshsim.studies.inputs import jobs_for, plain
 from meshsim.studies.point import Point, simulate_point
-from meshsim.studies.pool import Progress, Stop, Tick, Work, run_all
+from meshsim.studies.pool import Stop, Tick, Work, run_all
+from meshsim.studies.question import Common, ask, option
 from meshsim.studies.replicate import Metric, pool
 from meshsim.studies.row import QUANTILES
 from meshsim.studies.setup import Prepared
@@ -241,21 +228,8 @@ def solve(
     of: Metric = "p99",
     service: str | None = None,
     budget: int = BUDGET,
-    policy: Policy = "L7",
-    requests: int | None = None,
-    warmup: float | None = None,
-    seed: int = 1,
-    costs: Sequence[str | Path | CostBook] | Costs = defaults.COSTS,
-    machine: str | Path | Machine = defaults.MACHINE,
-    nodes: Nodes = "auto",
-    placement: Placement = "spread",
     services: int | None = None,
-    requires: Sequence[str] = (),
-    what_if: Mapping[str, float] | None = None,
-    churn_per_minute: float = 0.0,
-    jobs: int | None = None,
-    on_progress: Progress | None = None,
-    should_stop: Stop | None = None,
+    **common: Unpack[Common],
 ) -> SolutionReport:
     """The highest ``rps``, or the fewest ``nodes`` or ``replicas``, with the quantile ``of`` at most ``target_ms``.
 
@@ -277,34 +251,28 @@ def solve(
         raise MeshsimError(f"budget: {budget} received; must be from 1 to 1,000 replications")
     if service is not None and find != "replicas":
         raise MeshsimError(f"service: {service} received; it goes with replicas, and {find} is asked for")
-    inputs = read_inputs(application, dataplanes, machine, costs)
-    names = [one.name for one in inputs.application.services]
+    asked = ask(application, dataplanes, common, requests=REQUESTS)
+    names = [one.name for one in asked.inputs.application.services]
     if service is not None and service not in names:
         raise MeshsimError(f"service: {service!r} received; {choices(service, names)}")
-    settings = Settings(
-        policy, REQUESTS if requests is None else requests, warmup, seed, nodes, placement, 0,
-        tuple(requires), what_if or {}, churn_per_minute,
-    )  # fmt: skip
-    tasks = prepare_points(inputs, settings, rps, services)
+    tasks = asked.tasks(rps, services)
     cases = [Case(prepared, find, service, target_ms * 1000, of, budget) for prepared in tasks]
     found: dict[int, Solution] = {}
     work: Work[Case, Solution] = solve_case
     complete = run_all(
-        work, cases, size=settings.requests, jobs=jobs_for(jobs, len(cases), 10 * settings.requests),
-        on_result=found.__setitem__, on_progress=on_progress, should_stop=should_stop,
+        work, cases, size=asked.settings.requests, jobs=jobs_for(asked.jobs, len(cases), 10 * asked.settings.requests),
+        on_result=found.__setitem__, on_progress=asked.on_progress, should_stop=asked.should_stop,
     )  # fmt: skip
-    command = ["meshsim", "solve", inputs.names["application"], "--find", find, "--target", f"{plain(target_ms)}ms"]
-    command += ["--of", of, "--budget", str(budget), *shared_options(inputs), "--rps", plain(rps)]
-    command += (["--service", service] if service else []) + (["--services", str(services)] if services else [])
-    command += settings.options(Settings("L7", REQUESTS, None, 1, "auto", "spread"))
+    own = ["--find", find, "--target", f"{plain(target_ms)}ms", "--of", of, "--budget", str(budget)]
+    own += [*option("service", service), *option("services", services)]
     return SolutionReport(
-        application=inputs.application.name,
+        application=asked.name,
         find=find,
         unit=UNITS[find],
         of=of,
         target_ms=target_ms,
         solutions=[found[index] for index in sorted(found)],
-        provenance=provenance(inputs, settings, command),
-        notes=settings.notes(inputs, tasks),
+        provenance=asked.provenance("solve", own, rps=rps),
+        notes=asked.notes(tasks),
         partial=not complete,
     )
