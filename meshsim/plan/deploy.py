@@ -84,6 +84,8 @@ def deploy(application: Application, dataplane: DataPlane, machine: Machine, sce
                 waypoint.requests.memory_mib,
             )
         ] * waypoints
+    daemons = [proxy.requests for proxy in proxies if proxy.placed == "node"]
+    daemons += [agent.requests for agent in dataplane.agents if agent.per == "node"]
     agents = [agent for agent in dataplane.agents if agent.per == "cluster"]
     groups += [PodRequest(a.name, a.replicas, a.requests.cpu_millicores / 1000, a.requests.memory_mib) for a in agents]
     return Deployment(
@@ -95,5 +97,5 @@ def deploy(application: Application, dataplane: DataPlane, machine: Machine, sce
         waypoints,
         waypoint.replicas if waypoint is not None else 0,
         sum(agent.replicas for agent in agents),
-        place(groups, machine, dataplane, scenario.cluster),
+        place(groups, machine, daemons, scenario.cluster),
     )

@@ -90,15 +90,16 @@ def expected_load(
 
     demand = {kind: _demand(program, slots) for kind, program in hops.items()}
     for call, rate in zip(calls, rates, strict=True):
-        always, if_apart = demand[call.kind]
-        need = always + if_apart * (apart.probability(call.caller, call.callee) if call.caller >= 0 else 1.0)
+        always, if_apart, if_together = demand[call.kind]
+        far = apart.probability(call.caller, call.callee) if call.caller >= 0 else 1.0
+        need = always + far * if_apart + (1.0 - far) * if_together
         if call.caller >= 0:
             busy_ns[call.caller] += rate * need[Place.SOURCE]
         busy_ns[call.callee] += rate * need[Place.DESTINATION]
         via_ns[call.callee if deployment.waypoints > 1 else 0] += rate * need[Place.VIA]
     times = _Unloaded(calls, hops, bodies)
     for endpoint, visit in visits.items():
-        always, _ = _demand(bodies[endpoint], slots, times)
+        always, _, _ = _demand(bodies[endpoint], slots, times)
         busy_ns[endpoint[0]] += visit * always[Place.DESTINATION]
 
     counts = np.array(deployment.service_pods)
@@ -115,15 +116,14 @@ def expected_load(
     return result
 
 
-def _demand(
-    program: Program, slots: int, times: _Unloaded | None = None
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Time asked of each (place, slot) by one run: always, and only if the two pods are on different nodes."""
-    always, if_apart = np.zeros((3, slots)), np.zeros((3, slots))
+def _demand(program: Program, slots: int, times: _Unloaded | None = None) -> list[NDArray[np.float64]]:
+    """Time asked of each (place, slot) by one run: always, only if the two pods are on different nodes, only if not."""
+    always, if_apart, if_together = (np.zeros((3, slots)) for _ in range(3))
+    under = {When.ALWAYS: always, When.OTHER_NODE: if_apart, When.SAME_NODE: if_together}
     held: dict[tuple[Place, int], int] = {}
     for number, i in enumerate(program):
-        if i.op in WORKS and i.when in (When.ALWAYS, When.OTHER_NODE):
-            (always if i.when == When.ALWAYS else if_apart)[i.at, CPU_SLOT] += i.mean_ns
+        if i.op in WORKS and i.when in under:
+            under[i.when][i.at, CPU_SLOT] += i.mean_ns
         elif i.op == Op.ACQUIRE:
             held[i.at, i.slot] = number + 1
         elif i.op == Op.RELEASE:
@@ -132,7 +132,7 @@ def _demand(
                 if_apart[i.at, i.slot] += sum(step.mean_ns for step in block if step.op == Op.WAIT)
                 continue
             always[i.at, i.slot] += times.of(block) if times else _working(block)
-    return always, if_apart
+    return [always, if_apart, if_together]
 
 
 def _working(block: Program) -> float:

@@ -7,8 +7,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from meshsim.scenario.application import Resources
 from meshsim.scenario.base import MeshsimError
-from meshsim.scenario.dataplane import DataPlane
 from meshsim.scenario.machine import Machine
 from meshsim.scenario.scenario import Cluster
 
@@ -44,14 +44,14 @@ class _Room:
     pods: int
 
 
-def place(groups: Sequence[PodRequest], machine: Machine, dataplane: DataPlane, cluster: Cluster) -> Placement:
-    """Put every pod on a node.
+def place(groups: Sequence[PodRequest], machine: Machine, daemons: Sequence[Resources], cluster: Cluster) -> Placement:
+    """Put every pod on a node. ``daemons``: what each node sets aside for a pod of its own.
 
     ``spread`` gives the next replica to the node with the least reserved share; ``bin-pack`` fills one node after the
     other. ``nodes: auto`` takes the fewest nodes that work. PlacementError if a pod is larger than a node, or if the
     given number of nodes is too small.
     """
-    room = _room_for_pods(machine, dataplane)
+    room = _room_for_pods(machine, daemons)
     for group in groups:
         if group.cores > room.cores or group.memory_mib > room.memory_mib:
             raise PlacementError(
@@ -77,9 +77,7 @@ def place(groups: Sequence[PodRequest], machine: Machine, dataplane: DataPlane, 
         nodes += max(1, nodes // 50)
 
 
-def _room_for_pods(machine: Machine, dataplane: DataPlane) -> _Room:
-    daemons = [proxy.requests for proxy in dataplane.proxies if proxy.placed == "node"]
-    daemons += [agent.requests for agent in dataplane.agents if agent.per == "node"]
+def _room_for_pods(machine: Machine, daemons: Sequence[Resources]) -> _Room:
     return _Room(
         machine.allocatable_cores - sum(d.cpu_millicores for d in daemons) / 1000,
         machine.allocatable_memory_mib - sum(d.memory_mib for d in daemons),
