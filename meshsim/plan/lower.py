@@ -10,7 +10,7 @@ import numpy as np
 from meshsim.costs.books import Costs
 from meshsim.costs.what_if import what_if
 from meshsim.plan.arrivals import SCHEDULE, arrivals_of, mean_rps
-from meshsim.plan.autoscaling import at_most, autoscaler_rows
+from meshsim.plan.autoscaling import at_most, autoscaler_rows, scale_ups
 from meshsim.plan.bill import bill_of
 from meshsim.plan.bodies import body
 from meshsim.plan.deploy import Deployment, deploy
@@ -112,9 +112,9 @@ def lower(application: Application, dataplane: DataPlane, machine: Machine, scen
     """Everything an engine needs to know, as integers. Raises MissingCost, PlacementError or OverloadedError."""
     costs = what_if(costs, scenario.what_if)
     application, dataplane = as_installed(application, dataplane, scenario, costs)
-    autoscalers = autoscaler_rows(application, dataplane, scenario)
-    application = at_most(application, scenario)
-    deployment = deploy(application, dataplane, machine, scenario)
+    at_start, application = application, at_most(application, scenario)
+    deployment = deploy(application, dataplane, machine, scenario, [s.replicas for s in at_start.services])
+    ups = scale_ups(at_start, deployment, scenario, costs)
     calls = call_rows(application)
     kinds = list(dict.fromkeys(row.kind for row in calls))
     hops = {kind: hop(dataplane, scenario.policy, kind, costs, len(application.services)) for kind in kinds}
@@ -194,7 +194,8 @@ def lower(application: Application, dataplane: DataPlane, machine: Machine, scen
         routes=routes,
         quotas=quotas.rows(stations.pod_station),
         faults=fault_rows(scenario, deployment, first_pod, stations.pod_station, stations.slot_workers),
-        autoscalers=autoscalers,
+        autoscalers=autoscaler_rows(at_start, dataplane, scenario, ups),
+        scale_ups=ups,
         slot_workers=stations.slot_workers,
         rps=rps,
         station_load=load,

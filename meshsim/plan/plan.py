@@ -21,6 +21,7 @@ Ints = NDArray[np.int64]
 
 if TYPE_CHECKING:
     from meshsim.plan.arrivals import Arrivals
+    from meshsim.plan.autoscaling import ScaleUp
     from meshsim.plan.quota import Quotas
     from meshsim.plan.routes import Routes
 
@@ -226,6 +227,8 @@ class Plan:
     """(f, 5) in order of time: start ns, end ns, ``FaultKind``, station or pod, value; see ``plan/faults.py``."""
     autoscalers: Ints
     """(a, columns) see ``plan/autoscaling.py``; a service that is scaled has its most pods in ``service_pods``."""
+    scale_ups: list[ScaleUp]
+    """Where the seconds of a new pod go, a row of ``autoscalers`` each; no engine reads it."""
     slot_workers: Ints
     """(slots,) stations of one proxy: 1, or its workers if connections are pinned to them."""
 
