@@ -29,6 +29,7 @@ KERNEL = (
     "tcp.send", "tcp.receive", "conntrack.message", "ebpf.service.message", "ebpf.policy.message",
     "redirect.iptables-redirect.message", "redirect.tproxy.message", "redirect.ebpf-connect.message",
     "sockmap.message", "wireguard.message", "wire.same-node", "wire.cross-node",
+    "wire.cross-zone",
 )  # fmt: skip
 PROXY = (
     "wakeup", "tcp.message", "tls.message", "telemetry",

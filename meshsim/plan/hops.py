@@ -18,6 +18,7 @@ from meshsim.costs.books import Costs
 from meshsim.plan import sockmap
 from meshsim.plan.filters import after_the_answer, before_forwarding
 from meshsim.plan.handshakes import NewConnection
+from meshsim.plan.network import wire_between_nodes
 from meshsim.plan.plan import Op, Place, Tag, When
 from meshsim.plan.program import Instruction, Program, detached, fused, spend
 from meshsim.plan.stops import HopKind, Stop, stops_on_path
@@ -169,7 +170,7 @@ def wire(
         return spend(cost, "kernel", end, f"{key} at {end.name}", size=size, when=When.OTHER_NODE, other=far)
 
     near = spend(costs["kernel.wire.same-node"], "network", here, key, size=size, when=When.SAME_NODE, other=there)
-    far = spend(costs["kernel.wire.cross-node"], "network", here, key, size=size, when=When.OTHER_NODE, other=there)
+    far = wire_between_nodes(costs, here, there, key, zones=kind.zones, size=size)
     return [*tunnel(here, there), *([] if past_tcp else near), *far, *tunnel(there, here)]
 
 

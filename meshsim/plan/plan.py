@@ -107,6 +107,10 @@ class When(IntEnum):
     """``at`` and ``other`` are pods of two nodes."""
     WOKEN = 3
     """The token that this frame acquired last was idle: the thread had to be woken."""
+    SAME_ZONE = 4
+    """``at`` and ``other`` are pods of two nodes of one zone; the client outside is in every zone."""
+    OTHER_ZONE = 5
+    """``at`` and ``other`` are pods of two nodes of two zones."""
 
 
 CPU_SLOT = 0
@@ -163,6 +167,8 @@ class Plan:
 
     # pods
     pod_node: Ints
+    """(p,)"""
+    pod_zone: Ints
     """(p,)"""
     pod_service: Ints
     """(p,) service of an application pod; s + waypoint number for a waypoint."""

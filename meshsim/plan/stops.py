@@ -32,6 +32,8 @@ class HopKind:
     from_outside: bool
     requests_per_connection: float | None = None
     """A new connection every so many requests; None: connections stay open."""
+    zones: bool = False
+    """Whether the two ends may lie in two zones; the client outside is in every zone."""
 
 
 def stops_on_path(dataplane: DataPlane, policy: str, protocol: Protocol, from_outside: bool) -> list[Stop]:
