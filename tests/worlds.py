@@ -28,8 +28,9 @@ NO_MESH = DataPlane.model_validate(
 
 KERNEL = (
     "tcp.send", "tcp.receive", "conntrack.message", "ebpf.service.message", "ebpf.policy.message",
-    "redirect.iptables-redirect.message", "redirect.tproxy.message", "redirect.ebpf-connect.message", "wire.same-node", "wire.cross-node",
-    "wireguard.message",
+    "redirect.iptables-redirect.message", "redirect.tproxy.message", "redirect.ebpf-connect.message",
+    "sockmap.message", "wireguard.message", "wire.same-node", "wire.cross-node",
+    "wire.cross-zone",
 )  # fmt: skip
 PROXY = (
     "wakeup", "tcp.message", "tls.message", "telemetry",

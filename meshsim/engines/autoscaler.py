@@ -3,8 +3,9 @@
 Every interval it looks at the CPU time that the pods of a service used in an interval that ended ``delay`` intervals
 ago. Wanted pods = that time over what one pod uses at its target, rounded up; pods that are still starting count as
 idle, as in Kubernetes. Deviations within the tolerance are left alone. More pods are started at once and get requests
-when their start-up is over. Fewer: only if every decision of the stabilization time wanted fewer, and then the last
-pods get no new requests from that instant; what they work on they finish.
+when their start-up is over, which takes longer for a pod that needs an image or a node. Fewer: only if every decision
+of the stabilization time wanted fewer, and then the last pods get no new requests from that instant; what they work on
+they finish.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ class Autoscaling:
         sim, number = self.sim, event.about
         sim.now = int(sim.env.now)
         row = self.rows[number]
-        service, _, fewest, most, target_ns, interval_ns, delay, tolerance, stabilization_ns, start_up_ns = row
+        service, _, fewest, most, target_ns, interval_ns, delay, tolerance, stabilization_ns = row[:9]
         cpu, first = sim.recorder.cpu, service * sim.recorder.tags
         self.used[number].append(sum(cpu[first + tag] for tag in self.tags))
         self.schedule(number, interval_ns, self.on_decision)
@@ -74,10 +75,15 @@ class Autoscaling:
         if asked < wanted:
             asked = min(wanted, max(pods for _, pods in self.asked[number]))
         self.wanted[number] = asked
-        for _ in range(asked - wanted):
-            self.schedule(number, start_up_ns, self.on_ready)
+        for pod in range(wanted, asked):
+            self.schedule(number, self.start_up_ns(row, pod), self.on_ready)
         if asked < sim.service_pods[service][1]:
             self.set_ready(service, asked)
+
+    def start_up_ns(self, row: list[int], pod: int) -> int:
+        """How long a pod of the service takes to start, by its number."""
+        start_up_ns, no_image_from, no_image_ns, new_node_from, new_node_ns = row[9:]
+        return new_node_ns if pod >= new_node_from else no_image_ns if pod >= no_image_from else start_up_ns
 
     def on_ready(self, event: Timed) -> None:
         """A new pod gets requests, unless it is no longer wanted."""

@@ -7,7 +7,7 @@ Each holder of a route (see ``meshsim.plan.routes``) decides from what it knows 
 * least request: fewest under way; among equals the first from a drawn start.
 * random of two: the better of two drawn pods (Mitzenmacher, "The power of two choices", 2001), the first if equal.
 * ring hash: the pod at or behind the hash of the request's key on a ring.
-* locality: random among the pods on the caller's node, or among all if there is none.
+* locality: random among the pods on the caller's node, or else in its zone, or else among all.
 
 **Outlier ejection.** A pod with ``eject_after`` failures in a row (any failure but a rate limit or an open circuit) is
 ejected, unless the share of ejected pods has reached ``eject_ppm``. The n-th ejection lasts n times the base, at most
@@ -50,6 +50,7 @@ class Balancing:
         self.rings: list[list[int]] = [ring.tolist() for ring in routes.rings]
         self.service_pods = list(zip(plan.service_first_pod.tolist(), plan.service_pods.tolist(), strict=True))
         self.node_of_pod: list[int] = plan.pod_station[:, CPU_SLOT].tolist()
+        self.zone_of_pod: list[int] = plan.pod_zone.tolist()
         self.turns = [-1] * routes.states  # round robin: the next turn
         self.active = [0] * routes.hosts
         self.failures = [0] * routes.hosts  # in a row
@@ -89,12 +90,19 @@ class Balancing:
             replica = self.on_ring(self.rings[ring], mix(child_key(self.root_key, user)) >> 33 << 32, able)
         else:
             if balancer == LOCALITY and holder != CLIENT:
-                here = self.node_of_pod[frame.pods[SOURCE]]
-                able = [pod for pod in able if self.node_of_pod[first + pod] == here] or able
+                able = self.nearest(frame.pods[SOURCE], first, able)
             replica = able[(h >> 32) * len(able) >> 32]
         frame.pods = (frame.pods[SOURCE], first + replica, frame.pods[VIA])
         frame.host = hosts + replica
         self.active[frame.host] += 1
+
+    def nearest(self, source: int, first: int, able: list[int]) -> list[int]:
+        """Those on the caller's node, else those in its zone, else all."""
+        for places in (self.node_of_pod, self.zone_of_pod):
+            near = [pod for pod in able if places[first + pod] == places[source]]
+            if near:
+                return near
+        return able
 
     def able(self, hosts: int, count: int) -> list[int]:
         """Replicas that are not ejected; all of them if these are fewer than half."""

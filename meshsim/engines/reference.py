@@ -60,7 +60,7 @@ from meshsim.scenario.scenario import Run
     DISCONNECT,
     LIMIT,
 ) = (int(op) for op in Op)
-ALWAYS, SAME_NODE, OTHER_NODE, WOKEN = (int(when) for when in When)
+ALWAYS, SAME_NODE, OTHER_NODE, WOKEN, SAME_ZONE, OTHER_ZONE = (int(when) for when in When)
 DESTINATION = int(Place.DESTINATION)
 
 OVERFLOW, ERROR, REFUSED, RESET = (int(s) for s in (Status.OVERFLOW, Status.ERROR, Status.REFUSED, Status.RESET))
@@ -117,6 +117,7 @@ class Simulation:
         self.pinned = max(self.slot_workers, default=1) > 1
         self.call_route: list[int] = plan.routes.call_route.tolist()
         self.call_chooser: list[int] = plan.routes.call_chooser.tolist()
+        self.zone_of_pod: list[int] = plan.pod_zone.tolist()
         self.balancer = Balancing(self)
         self.connections = Connections(self)
         self.attempts = Attempts(self)
@@ -330,7 +331,11 @@ class Simulation:
         """Whether an instruction's condition is met."""
         if when == WOKEN:
             return frame.woken
-        return (self.node(frame, at) == self.node(frame, other)) == (when == SAME_NODE)
+        one, two = self.node(frame, at), self.node(frame, other)
+        if when < SAME_ZONE:
+            return (one == two) == (when == SAME_NODE)
+        near = one < 0 or two < 0 or self.zone_of_pod[frame.pods[at]] == self.zone_of_pod[frame.pods[other]]
+        return one != two and near == (when == SAME_ZONE)
 
     def node(self, frame: Frame, place: int) -> int:
         """The client outside is on a node of its own, -1."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from meshsim.plan.place import Placement, PodRequest, place
@@ -17,6 +18,7 @@ class Deployment:
 
     application: Application
     dataplane: DataPlane
+    machine: Machine
     proxies: list[Proxy]
     """Those that are deployed under the scenario's policy, with their slot number kept in ``proxy_slot``."""
     proxy_slot: list[int]
@@ -55,8 +57,16 @@ class Deployment:
         return [{next(where) for _ in range(pods)} for pods in self.service_pods]
 
 
-def deploy(application: Application, dataplane: DataPlane, machine: Machine, scenario: Scenario) -> Deployment:
+def deploy(
+    application: Application,
+    dataplane: DataPlane,
+    machine: Machine,
+    scenario: Scenario,
+    at_start: Sequence[int] | None = None,
+) -> Deployment:
     """Count the pods and place them. PlacementError if they do not fit.
+
+    ``at_start``: replicas of each service at the start, where an autoscaler may ask for those of the application.
 
     What a proxy of a service account reserves is set aside with each pod of the service, as if no two of them shared a
     node: where pods go is not known before they are placed. The bill counts those that there really are.
@@ -69,8 +79,11 @@ def deploy(application: Application, dataplane: DataPlane, machine: Machine, sce
             service.replicas,
             (service.requests.cpu_millicores + sum(p.requests.cpu_millicores for p in beside)) / 1000,
             service.requests.memory_mib + sum(p.requests.memory_mib for p in beside),
+            service.replicas - first,
         )
-        for service in application.services
+        for service, first in zip(
+            application.services, at_start or [s.replicas for s in application.services], strict=True
+        )
     ]
     waypoint = next((proxy for proxy in proxies if proxy.placed == "waypoint"), None)
     waypoints = 0
@@ -84,16 +97,19 @@ def deploy(application: Application, dataplane: DataPlane, machine: Machine, sce
                 waypoint.requests.memory_mib,
             )
         ] * waypoints
+    daemons = [proxy.requests for proxy in proxies if proxy.placed == "node"]
+    daemons += [agent.requests for agent in dataplane.agents if agent.per == "node"]
     agents = [agent for agent in dataplane.agents if agent.per == "cluster"]
     groups += [PodRequest(a.name, a.replicas, a.requests.cpu_millicores / 1000, a.requests.memory_mib) for a in agents]
     return Deployment(
         application,
         dataplane,
+        machine,
         proxies,
         [dataplane.proxies.index(proxy) for proxy in proxies],
         [service.replicas for service in application.services],
         waypoints,
         waypoint.replicas if waypoint is not None else 0,
         sum(agent.replicas for agent in agents),
-        place(groups, machine, dataplane, scenario.cluster),
+        place(groups, machine, daemons, scenario.cluster),
     )

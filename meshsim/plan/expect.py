@@ -8,7 +8,7 @@ while upstreams answer are counted with the unloaded answer time. Both make the 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -40,6 +40,7 @@ class StationsLike(Protocol):
     servers: list[int]
     pod_station: Ints
     slot_workers: Ints
+    pod_zone: list[int]
 
 
 def call_rates(calls: Sequence[CallLike]) -> tuple[list[float], dict[EndpointId, float]]:
@@ -86,19 +87,22 @@ def expected_load(
     slots = stations.pod_station.shape[1]
     busy_ns = np.zeros((services, slots))  # asked of the pods of a service, a request
     via_ns = np.zeros((max(deployment.waypoints, 1), slots))
-    apart = _PairsApart(deployment)
+    where = deployment.placement.node_of_pod
+    nodes, zones = _PairsApart(deployment, where), _PairsApart(deployment, stations.pod_zone)
 
     demand = {kind: _demand(program, slots) for kind, program in hops.items()}
     for call, rate in zip(calls, rates, strict=True):
-        always, if_apart = demand[call.kind]
-        need = always + if_apart * (apart.probability(call.caller, call.callee) if call.caller >= 0 else 1.0)
+        always, if_apart, if_together, if_zones_differ = demand[call.kind]
+        far = nodes.probability(call.caller, call.callee) if call.caller >= 0 else 1.0
+        zone_left = zones.probability(call.caller, call.callee) if call.caller >= 0 else 0.0
+        need = always + far * if_apart + (1.0 - far) * if_together + zone_left * if_zones_differ
         if call.caller >= 0:
             busy_ns[call.caller] += rate * need[Place.SOURCE]
         busy_ns[call.callee] += rate * need[Place.DESTINATION]
         via_ns[call.callee if deployment.waypoints > 1 else 0] += rate * need[Place.VIA]
     times = _Unloaded(calls, hops, bodies)
     for endpoint, visit in visits.items():
-        always, _ = _demand(bodies[endpoint], slots, times)
+        always, *_ = _demand(bodies[endpoint], slots, times)
         busy_ns[endpoint[0]] += visit * always[Place.DESTINATION]
 
     counts = np.array(deployment.service_pods)
@@ -115,24 +119,25 @@ def expected_load(
     return result
 
 
-def _demand(
-    program: Program, slots: int, times: _Unloaded | None = None
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Time asked of each (place, slot) by one run: always, and only if the two pods are on different nodes."""
-    always, if_apart = np.zeros((3, slots)), np.zeros((3, slots))
+def _demand(program: Program, slots: int, times: _Unloaded | None = None) -> list[NDArray[np.float64]]:
+    """Time asked of each (place, slot) by one run: always, if on different nodes, if on one, if in different zones."""
+    always, if_apart, if_together, if_zones_differ = (np.zeros((3, slots)) for _ in range(4))
+    under = {
+        When.ALWAYS: always, When.OTHER_NODE: if_apart, When.SAME_NODE: if_together, When.OTHER_ZONE: if_zones_differ,
+    }  # fmt: skip
     held: dict[tuple[Place, int], int] = {}
     for number, i in enumerate(program):
-        if i.op in WORKS and i.when in (When.ALWAYS, When.OTHER_NODE):
-            (always if i.when == When.ALWAYS else if_apart)[i.at, CPU_SLOT] += i.mean_ns
+        if i.op in WORKS and i.when in under:
+            under[i.when][i.at, CPU_SLOT] += i.mean_ns
         elif i.op == Op.ACQUIRE:
             held[i.at, i.slot] = number + 1
         elif i.op == Op.RELEASE:
             block = program[held.pop((i.at, i.slot)) : number]
-            if i.when == When.OTHER_NODE:  # a network interface
-                if_apart[i.at, i.slot] += sum(step.mean_ns for step in block if step.op == Op.WAIT)
+            if i.when != When.ALWAYS:  # a network interface, the link of a zone
+                under[i.when][i.at, i.slot] += sum(step.mean_ns for step in block if step.op == Op.WAIT)
                 continue
             always[i.at, i.slot] += times.of(block) if times else _working(block)
-    return always, if_apart
+    return [always, if_apart, if_together, if_zones_differ]
 
 
 def _working(block: Program) -> float:
@@ -176,11 +181,11 @@ class _Unloaded:
 
 
 class _PairsApart:
-    """Probability that a pod of one service and a pod of another run on different nodes."""
+    """Probability that a pod of one service and a pod of another are in different places: nodes, or zones."""
 
-    def __init__(self, deployment: Deployment) -> None:
+    def __init__(self, deployment: Deployment, place_of_pod: Iterable[int]) -> None:
         self.counts: list[Counter[int]] = []
-        where = iter(deployment.placement.node_of_pod)
+        where = iter(place_of_pod)
         for pods in deployment.service_pods:
             self.counts.append(Counter(next(where) for _ in range(pods)))
         self.known: dict[tuple[int, int], float] = {}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from meshsim.costs.books import Costs
 from meshsim.plan.plan import FIRST_PROXY_SLOT, Op, Tag, When
 from meshsim.plan.program import Instruction, Program, spend
@@ -19,9 +21,19 @@ def before_forwarding(stop: Stop, dataplane: DataPlane, key: str, costs: Costs) 
     for feature in stop.proxy.features:
         if feature.name not in AFTER_THE_ANSWER:
             program += _feature(stop, feature.name, feature.count, key, costs)
-    for extension in stop.proxy.extensions:
-        for copy in range(extension.copies):
-            program += _extension(stop, extension, dataplane, f"{key} {extension.name} {copy}", costs)
+    return program + extensions_on("request", stop, dataplane, key, costs)
+
+
+def extensions_on(
+    direction: Literal["request", "response"], stop: Stop, dataplane: DataPlane, key: str, costs: Costs
+) -> Program:
+    """Filters of one's own that handle messages of this direction; an answer meets the last one first."""
+    order = stop.proxy.extensions if direction == "request" else reversed(stop.proxy.extensions)
+    program: Program = []
+    for extension in order:
+        if extension.on in (direction, "both"):
+            for copy in range(extension.copies):
+                program += _extension(stop, extension, dataplane, f"{key} {extension.name} {copy}", costs)
     return program
 
 

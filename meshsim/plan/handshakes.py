@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 from meshsim.costs.books import Costs
 from meshsim.plan.draws import purpose
+from meshsim.plan.network import wire_between_nodes
 from meshsim.plan.plan import Place, When
 from meshsim.plan.program import Program, spend
 from meshsim.plan.stops import HopKind, Stop
@@ -95,11 +96,11 @@ class NewConnection:
         """There and back, before anything can be sent."""
         if here == there or self.kind.from_outside:
             return []
-        program: Program = []
-        for name, when in (("same-node", When.SAME_NODE), ("cross-node", When.OTHER_NODE)):
-            cost = self.costs[f"kernel.wire.{name}"]
-            program += spend(cost, "network", here, KEY, when=when, other=there, times=2.0)
-        return program
+        near = self.costs["kernel.wire.same-node"]
+        return [
+            *spend(near, "network", here, KEY, when=When.SAME_NODE, other=there, times=2.0),
+            *wire_between_nodes(self.costs, here, there, KEY, zones=self.kind.zones, times=2.0),
+        ]
 
     def _sometimes(self, program: Program) -> Program:
         """The same work, in one of so many requests."""

@@ -16,8 +16,9 @@ from typing import Literal
 
 from meshsim.costs.books import Costs
 from meshsim.plan import sockmap
-from meshsim.plan.filters import after_the_answer, before_forwarding
+from meshsim.plan.filters import after_the_answer, before_forwarding, extensions_on
 from meshsim.plan.handshakes import NewConnection
+from meshsim.plan.network import wire_between_nodes
 from meshsim.plan.plan import Op, Place, Tag, When
 from meshsim.plan.program import Instruction, Program, detached, fused, spend
 from meshsim.plan.stops import HopKind, Stop, stops_on_path
@@ -126,12 +127,15 @@ def proxy_pass(
         program += new.at(stop)
         if not as_bytes:
             program += before_forwarding(stop, dataplane, key, costs)
-    forward = costs[f"{book}.tcp.message" if as_bytes else f"{book}.{kind.protocol}.{direction}"]
-    if proxy.capture == "sockmap":
-        from_the_application = (direction == "request") == (at == Place.SOURCE)
-        own = costs["kernel.tcp.receive" if from_the_application else "kernel.tcp.send"]
-        forward = sockmap.without_its_socket(forward, own)
-    program += spend(forward, "proxy", at, key, size=size)
+    elif not as_bytes:
+        program += extensions_on("response", stop, dataplane, key, costs)
+    for spoken, share in [("tcp", 1.0)] if as_bytes else stop.legs(kind.protocol, dataplane, new.stops):
+        forward = costs[f"{book}.tcp.message" if as_bytes else f"{book}.{spoken}.{direction}"]
+        if proxy.capture == "sockmap":
+            from_the_application = (direction == "request") == (at == Place.SOURCE)
+            own = costs["kernel.tcp.receive" if from_the_application else "kernel.tcp.send"]
+            forward = sockmap.without_its_socket(forward, own)
+        program += spend(forward, "proxy", at, key, size=size, times=share)
     if proxy.terminates_mtls:
         # A waypoint ends one tunnel and begins the next; a proxy beside a pod has the wire on one side only.
         for side in ("in", "out") if proxy.placed == "waypoint" else ("wire",):
@@ -169,7 +173,7 @@ def wire(
         return spend(cost, "kernel", end, f"{key} at {end.name}", size=size, when=When.OTHER_NODE, other=far)
 
     near = spend(costs["kernel.wire.same-node"], "network", here, key, size=size, when=When.SAME_NODE, other=there)
-    far = spend(costs["kernel.wire.cross-node"], "network", here, key, size=size, when=When.OTHER_NODE, other=there)
+    far = wire_between_nodes(costs, here, there, key, zones=kind.zones, size=size)
     return [*tunnel(here, there), *([] if past_tcp else near), *far, *tunnel(there, here)]
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from meshsim.costs.books import Costs
 from meshsim.costs.what_if import what_if
 from meshsim.plan.arrivals import SCHEDULE, arrivals_of, mean_rps
-from meshsim.plan.autoscaling import at_most, autoscaler_rows
+from meshsim.plan.autoscaling import at_most, autoscaler_rows, scale_ups
 from meshsim.plan.bill import bill_of
 from meshsim.plan.bodies import body
 from meshsim.plan.deploy import Deployment, deploy
@@ -18,7 +18,7 @@ from meshsim.plan.expect import expected_load
 from meshsim.plan.faults import fault_rows
 from meshsim.plan.hops import HopKind, hop
 from meshsim.plan.laws import law_table
-from meshsim.plan.network import with_bandwidth
+from meshsim.plan.network import bandwidth_of
 from meshsim.plan.plan import CPU_SLOT, FIRST_PROXY_SLOT, THREADS_SLOT, Ints, Op, Plan, Tag
 from meshsim.plan.program import Program
 from meshsim.plan.quota import container_quotas
@@ -112,21 +112,14 @@ def lower(application: Application, dataplane: DataPlane, machine: Machine, scen
     """Everything an engine needs to know, as integers. Raises MissingCost, PlacementError or OverloadedError."""
     costs = what_if(costs, scenario.what_if)
     application, dataplane = as_installed(application, dataplane, scenario, costs)
-    autoscalers = autoscaler_rows(application, dataplane, scenario)
-    application = at_most(application, scenario)
-    deployment = deploy(application, dataplane, machine, scenario)
-    calls = call_rows(application)
+    at_start, application = application, at_most(application, scenario)
+    deployment = deploy(application, dataplane, machine, scenario, [s.replicas for s in at_start.services])
+    ups = scale_ups(at_start, deployment, scenario, costs)
+    calls = call_rows(application, zones=scenario.cluster.zones > 1)
     kinds = list(dict.fromkeys(row.kind for row in calls))
     hops = {kind: hop(dataplane, scenario.policy, kind, costs, len(application.services)) for kind in kinds}
-    gbps = scenario.cluster.nic_gbps
-    if gbps is not None:
-        nic_slot = FIRST_PROXY_SLOT + len(dataplane.proxies)
-        hops = {
-            kind: with_bandwidth(
-                program, nic_slot, 8 / gbps, kind.request_bytes, kind.response_bytes, from_outside=kind.from_outside
-            )
-            for kind, program in hops.items()
-        }
+    bandwidth = bandwidth_of(scenario.cluster, FIRST_PROXY_SLOT + len(dataplane.proxies))
+    hops = {kind: bandwidth.applied(program, kind) for kind, program in hops.items()}
     bodies = endpoint_bodies(application)
 
     assembler = Assembler()
@@ -172,6 +165,7 @@ def lower(application: Application, dataplane: DataPlane, machine: Machine, scen
         station_names=stations.names,
         station_line=_ints(stations.line),
         pod_node=_ints(stations.pod_node),
+        pod_zone=_ints(stations.pod_zone[: len(stations.pod_node)]),
         pod_service=_ints(stations.pod_service),
         pod_station=stations.pod_station,
         service_first_pod=first_pod,
@@ -194,7 +188,8 @@ def lower(application: Application, dataplane: DataPlane, machine: Machine, scen
         routes=routes,
         quotas=quotas.rows(stations.pod_station),
         faults=fault_rows(scenario, deployment, first_pod, stations.pod_station, stations.slot_workers),
-        autoscalers=autoscalers,
+        autoscalers=autoscaler_rows(at_start, dataplane, scenario, ups),
+        scale_ups=ups,
         slot_workers=stations.slot_workers,
         rps=rps,
         station_load=load,
@@ -218,7 +213,7 @@ def refuse_overload(plan: Plan) -> None:
         )
 
 
-def call_rows(application: Application) -> list[CallRow]:
+def call_rows(application: Application, *, zones: bool = False) -> list[CallRow]:
     """Entries first, then every call in the order of services, endpoints and steps."""
     index = {service.name: number for number, service in enumerate(application.services)}
     endpoint_index = [
@@ -237,20 +232,21 @@ def call_rows(application: Application) -> list[CallRow]:
     weights = sum(entry.weight for entry in application.entries)
     for entry in application.entries:
         to = callee(entry)
-        kind = _kind(entry, from_outside=True)
+        kind = _kind(entry, from_outside=True, zones=zones)
         rows.append(CallRow(name("client", to), -1, 0, *to, kind, entry.weight / weights))
     for caller, service in enumerate(application.services):
         for number, endpoint in enumerate(service.endpoints):
             for call in endpoint.calls():
                 to = callee(call)
-                kind = _kind(call, from_outside=False)
+                kind = _kind(call, from_outside=False, zones=zones)
                 where = f"{service.name}/{endpoint.name}"
                 rows.append(CallRow(name(where, to), caller, number, *to, kind, call.times * call.probability))
     return rows
 
 
-def _kind(to: Call | Entry, *, from_outside: bool) -> HopKind:
-    return HopKind(to.protocol, to.request_bytes, to.response_bytes, from_outside, to.requests_per_connection)
+def _kind(to: Call | Entry, *, from_outside: bool, zones: bool) -> HopKind:
+    per_connection = to.requests_per_connection
+    return HopKind(to.protocol, to.request_bytes, to.response_bytes, from_outside, per_connection, zones)
 
 
 def endpoint_bodies(application: Application) -> dict[tuple[int, int], Program]:
@@ -268,8 +264,8 @@ class _Stations:
     """Numbers the stations and tells each pod which ones it meets."""
 
     def __init__(self, deployment: Deployment, machine: Machine, scenario: Scenario) -> None:
-        nic = scenario.cluster.nic_gbps is not None
-        slots = FIRST_PROXY_SLOT + len(deployment.dataplane.proxies) + nic
+        bandwidth = bandwidth_of(scenario.cluster, FIRST_PROXY_SLOT + len(deployment.dataplane.proxies))
+        slots = bandwidth.slots
         nodes = deployment.nodes
         self.names = [f"CPU of node {node + 1}" for node in range(nodes)]
         self.servers = [machine.cores] * nodes
@@ -291,9 +287,15 @@ class _Stations:
             ]
             for node in range(nodes)
         ]
-        if nic:
+        if bandwidth.ns_per_byte is not None:
             for node in range(nodes):
-                on_node[node].append((slots - 1, self._pool(f"network interface of node {node + 1}", 1)))
+                for slot, way in ((bandwidth.sending, "sending"), (bandwidth.receiving, "receiving")):
+                    on_node[node].append((slot, self._pool(f"network interface of node {node + 1}, {way}", 1)))
+        if bandwidth.zone_ns_per_byte is not None:
+            links = [self._pool(f"link out of zone {zone + 1}", 1) for zone in range(scenario.cluster.zones)]
+            for node in range(nodes):
+                on_node[node].append((bandwidth.leaving, links[node % scenario.cluster.zones]))
+        self.pod_zone = [node % scenario.cluster.zones for node in deployment.placement.node_of_pod]
         self.pod_node: list[int] = []
         self.pod_service: list[int] = []
         self.of_account: dict[tuple[int, int, int], int] = {}

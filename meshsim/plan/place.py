@@ -5,10 +5,10 @@ from __future__ import annotations
 import heapq
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from meshsim.scenario.application import Resources
 from meshsim.scenario.base import MeshsimError
-from meshsim.scenario.dataplane import DataPlane
 from meshsim.scenario.machine import Machine
 from meshsim.scenario.scenario import Cluster
 
@@ -19,20 +19,25 @@ class PlacementError(MeshsimError):
 
 @dataclass(frozen=True)
 class PodRequest:
-    """A group of equal pods that want a place: ``count`` replicas, each reserving so much."""
+    """A group of equal pods that want a place: ``count`` replicas, each reserving so much.
+
+    The last ``later`` of them are not there at the start: an autoscaler may ask for them.
+    """
 
     name: str
     count: int
     cores: float
     memory_mib: float
+    later: int = 0
 
 
 @dataclass(frozen=True)
 class Placement:
-    """Node of every pod, in the order of the groups; and how many nodes there are."""
+    """Node of every pod, in the order of the groups; and how many nodes there are, with those for later pods."""
 
     nodes: int
     node_of_pod: list[int]
+    nodes_at_start: int
 
 
 @dataclass(frozen=True)
@@ -44,14 +49,17 @@ class _Room:
     pods: int
 
 
-def place(groups: Sequence[PodRequest], machine: Machine, dataplane: DataPlane, cluster: Cluster) -> Placement:
-    """Put every pod on a node.
+def place(groups: Sequence[PodRequest], machine: Machine, daemons: Sequence[Resources], cluster: Cluster) -> Placement:
+    """Put every pod on a node. ``daemons``: what each node sets aside for a pod of its own.
 
     ``spread`` gives the next replica to the node with the least reserved share; ``bin-pack`` fills one node after the
     other. ``nodes: auto`` takes the fewest nodes that work. PlacementError if a pod is larger than a node, or if the
     given number of nodes is too small.
+
+    Later pods come when all others are placed, group by group: into the room that is left on the nodes of the start,
+    and with ``nodes: auto`` onto further nodes when there is none.
     """
-    room = _room_for_pods(machine, dataplane)
+    room = _room_for_pods(machine, daemons)
     for group in groups:
         if group.cores > room.cores or group.memory_mib > room.memory_mib:
             raise PlacementError(
@@ -59,27 +67,95 @@ def place(groups: Sequence[PodRequest], machine: Machine, dataplane: DataPlane, 
                 f"a {machine.name} has {room.cores:.2f} cores and {room.memory_mib:.0f} MiB left for pods: "
                 "choose a larger machine or smaller requests"
             )
-    least = _least_nodes(groups, room)
+    at_start = [replace(group, count=group.count - group.later, later=0) for group in groups]
+    started = _place_at_start(at_start, room, machine, cluster, _least_nodes(groups, room))
+    if not any(group.later for group in groups):
+        return started
+    return _place_later(groups, started, room, machine, cluster)
+
+
+def _place_at_start(
+    groups: Sequence[PodRequest], room: _Room, machine: Machine, cluster: Cluster, least_in_all: int
+) -> Placement:
     put = _spread if cluster.placement == "spread" else _bin_pack
     if cluster.nodes != "auto":
-        chosen = put(groups, room, cluster.nodes)
+        chosen = put(groups, room, cluster.nodes) if cluster.nodes >= least_in_all else None
         if chosen is None:
-            raise PlacementError(
-                f"cluster.nodes: {cluster.nodes} received; the pods reserve enough for at least {least} "
-                f"nodes of type {machine.name}"
-            )
-        return Placement(cluster.nodes, chosen)
-    nodes = least
+            raise _too_few_nodes(cluster, machine, least_in_all)
+        return Placement(cluster.nodes, chosen, cluster.nodes)
+    nodes = _least_nodes(groups, room)
     while True:
         chosen = put(groups, room, nodes)
         if chosen is not None:
-            return Placement(nodes, chosen)
+            return Placement(nodes, chosen, nodes)
         nodes += max(1, nodes // 50)
 
 
-def _room_for_pods(machine: Machine, dataplane: DataPlane) -> _Room:
-    daemons = [proxy.requests for proxy in dataplane.proxies if proxy.placed == "node"]
-    daemons += [agent.requests for agent in dataplane.agents if agent.per == "node"]
+def _place_later(
+    groups: Sequence[PodRequest], started: Placement, room: _Room, machine: Machine, cluster: Cluster
+) -> Placement:
+    """Later pods beside those of the start.
+
+    Of each group those come first that have room on a node of the start with a pod of the group on it, which has the
+    image; then those with room on another node of the start; then those on further nodes.
+    """
+    there = iter(started.node_of_pod)
+    chosen = [[next(there) for _ in range(group.count - group.later)] for group in groups]
+    left = [[room.cores, room.memory_mib, float(room.pods)] for _ in range(started.nodes)]
+    for group, nodes in zip(groups, chosen, strict=True):
+        for node in nodes:
+            _take(left[node], group)
+
+    def rank(node: int) -> float:
+        """The best node is that with the lowest."""
+        if cluster.placement == "bin-pack":
+            return node
+        return -min(left[node][0] / room.cores, left[node][1] / room.memory_mib)
+
+    for group, nodes in zip(groups, chosen, strict=True):
+        at_start = set(nodes)
+        able: tuple[list[tuple[float, int]], list[tuple[float, int]]] = ([], [])  # nodes of the start, and later ones
+        for node in range(len(left)) if group.later else ():
+            if _fits(left[node], group):
+                able[node >= started.nodes].append((rank(node), node))
+        for heap in able:
+            heapq.heapify(heap)
+        later = []
+        for _ in range(group.later):
+            heap = able[0] or able[1]
+            if heap:
+                _, node = heapq.heappop(heap)
+            elif cluster.nodes == "auto":
+                node = len(left)
+                left.append([room.cores, room.memory_mib, float(room.pods)])
+            else:
+                raise _too_few_nodes(cluster, machine, _least_nodes(groups, room))
+            _take(left[node], group)
+            if _fits(left[node], group):
+                heapq.heappush(able[node >= started.nodes], (rank(node), node))
+            later.append(node)
+        # Equal pods: those come first that will serve first.
+        nodes += sorted(later, key=lambda node: (node >= started.nodes, node not in at_start))
+    return Placement(len(left), [node for nodes in chosen for node in nodes], started.nodes)
+
+
+def _fits(free: list[float], pod: PodRequest) -> bool:
+    return pod.cores <= free[0] + 1e-9 and pod.memory_mib <= free[1] + 1e-9 and free[2] >= 1
+
+
+def _take(free: list[float], pod: PodRequest) -> None:
+    for number, amount in enumerate((pod.cores, pod.memory_mib, 1.0)):
+        free[number] -= amount
+
+
+def _too_few_nodes(cluster: Cluster, machine: Machine, least: int) -> PlacementError:
+    return PlacementError(
+        f"cluster.nodes: {cluster.nodes} received; the pods reserve enough for at least {least} "
+        f"nodes of type {machine.name}"
+    )
+
+
+def _room_for_pods(machine: Machine, daemons: Sequence[Resources]) -> _Room:
     return _Room(
         machine.allocatable_cores - sum(d.cpu_millicores for d in daemons) / 1000,
         machine.allocatable_memory_mib - sum(d.memory_mib for d in daemons),

@@ -21,6 +21,7 @@ Ints = NDArray[np.int64]
 
 if TYPE_CHECKING:
     from meshsim.plan.arrivals import Arrivals
+    from meshsim.plan.autoscaling import ScaleUp
     from meshsim.plan.quota import Quotas
     from meshsim.plan.routes import Routes
 
@@ -106,6 +107,10 @@ class When(IntEnum):
     """``at`` and ``other`` are pods of two nodes."""
     WOKEN = 3
     """The token that this frame acquired last was idle: the thread had to be woken."""
+    SAME_ZONE = 4
+    """``at`` and ``other`` are pods of two nodes of one zone; the client outside is in every zone."""
+    OTHER_ZONE = 5
+    """``at`` and ``other`` are pods of two nodes of two zones."""
 
 
 CPU_SLOT = 0
@@ -162,6 +167,8 @@ class Plan:
 
     # pods
     pod_node: Ints
+    """(p,)"""
+    pod_zone: Ints
     """(p,)"""
     pod_service: Ints
     """(p,) service of an application pod; s + waypoint number for a waypoint."""
@@ -226,6 +233,8 @@ class Plan:
     """(f, 5) in order of time: start ns, end ns, ``FaultKind``, station or pod, value; see ``plan/faults.py``."""
     autoscalers: Ints
     """(a, columns) see ``plan/autoscaling.py``; a service that is scaled has its most pods in ``service_pods``."""
+    scale_ups: list[ScaleUp]
+    """Where the seconds of a new pod go, a row of ``autoscalers`` each; no engine reads it."""
     slot_workers: Ints
     """(slots,) stations of one proxy: 1, or its workers if connections are pinned to them."""
 

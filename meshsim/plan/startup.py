@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from meshsim.costs.books import Costs
 from meshsim.plan.deploy import Deployment
 from meshsim.plan.scope import known_by
 from meshsim.scenario.dataplane import Proxy
 from meshsim.scenario.extensions import Extension
+from meshsim.scenario.machine import Machine
 
 MIB, KIB = 1024 * 1024, 1024
 
@@ -28,7 +29,7 @@ class StartStep:
     """One sigma of wait and CPU together."""
     operations: tuple[str, ...]
     sources: tuple[str, ...]
-    """measured, published, derived or assumed, for each operation."""
+    """measured, published, derived or assumed, for each operation; or given by scenario or machine."""
 
     @property
     def total_ns(self) -> float:
@@ -45,7 +46,7 @@ def startup_chain(deployment: Deployment, costs: Costs) -> list[StartStep]:
     """
     link = _Links(costs)
     runtime, chain = deployment.dataplane.runtime, []
-    chain.append(link.of("node", [("startup.node", 1.0, 0.0)], when="new node"))
+    chain.append(node_step(deployment.machine, costs))
     chain.append(link.of("scheduling", [("startup.schedule", 1.0, 0.0)]))
     chain.append(link.of("image", [("startup.image", 1.0, runtime.image_mib * MIB)], when="no image"))
     chain.append(link.of("network", [("startup.network", 1.0, 0.0)]))
@@ -75,6 +76,19 @@ def startup_chain(deployment: Deployment, costs: Costs) -> list[StartStep]:
         chain.append(link.of("instantiate", [(f"startup.wasm.{runtime.wasm}.instantiate", instances, 0.0)]))
     chain.append(link.of("endpoint known to callers", [("startup.endpoint", 1.0, 0.0)]))
     return chain
+
+
+def node_step(machine: Machine, costs: Costs) -> StartStep:
+    """A node that is not there yet: the time that the machine file gives, else ``startup.node``."""
+    if machine.start_s is not None:
+        step = given_step("node", machine.start_s * 1e9, "new node")
+        return replace(step, operations=(f"start_s of {machine.name}",))
+    return _Links(costs).of("node", [("startup.node", 1.0, 0.0)], when="new node")
+
+
+def given_step(name: str, ns: float, when: str = "always") -> StartStep:
+    """A link that no cost book prices: a scenario or a machine file says how long it takes."""
+    return StartStep(name, when, ns, 0.0, 0.0, ("start_up of the scenario",), ("given",))
 
 
 def _plug_in(proxy: Proxy, extension: Extension) -> list[tuple[str, float, float]]:

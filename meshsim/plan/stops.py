@@ -21,6 +21,17 @@ class Stop:
         """Whether it forwards without parsing."""
         return self.proxy.layer == "L4" or protocol == "tcp"
 
+    def legs(self, protocol: Protocol, dataplane: DataPlane, stops: list[Stop]) -> list[tuple[str, float]]:
+        """(protocol, share of a pass) of an L7 proxy: a half for each side, where the two speak differently.
+
+        Between two proxies that parse, messages may travel in another protocol than the application's.
+        """
+        inner = protocol if dataplane.between_proxies == "same" else dataplane.between_proxies
+        parsing = [stop for stop in stops if not stop.as_bytes(protocol)]
+        sides = (not any(stop is self for stop in parsing[:1]), not any(stop is self for stop in parsing[-1:]))
+        spoken = [inner if beside_a_proxy else protocol for beside_a_proxy in sides]
+        return [(spoken[0], 1.0)] if spoken[0] == spoken[1] else [(each, 0.5) for each in spoken]
+
 
 @dataclass(frozen=True)
 class HopKind:
@@ -32,6 +43,8 @@ class HopKind:
     from_outside: bool
     requests_per_connection: float | None = None
     """A new connection every so many requests; None: connections stay open."""
+    zones: bool = False
+    """Whether the two ends may lie in two zones; the client outside is in every zone."""
 
 
 def stops_on_path(dataplane: DataPlane, policy: str, protocol: Protocol, from_outside: bool) -> list[Stop]:

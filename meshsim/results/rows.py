@@ -100,6 +100,25 @@ class Tail(Out):
     slowest_requests: int
 
 
+class StartUpLink(Out):
+    """One link of the start-up of a new pod."""
+
+    name: str
+    when: str = Field(description="always, no image (its node has not pulled it), new node (it needs one)")
+    ms: float
+
+
+class Scaled(Out):
+    """A service whose number of pods follows its load."""
+
+    service: str
+    pods: list[tuple[float, int]] = Field(description="(seconds, pods that get requests) whenever that changed")
+    start_up: list[StartUpLink] = Field(description="What a new pod goes through, in order")
+    with_room: int = Field(description="Pods beyond those of the start that find a node and its image there")
+    without_image: int = Field(description="The next ones find a node, which pulls the image")
+    on_new_nodes: int = Field(description="The last ones wait for a node, which pulls the image")
+
+
 class Row(Out):
     """One data plane under one load."""
 
@@ -125,6 +144,7 @@ class Row(Out):
     resilience: dict[str, int] = Field(
         default={}, description="Attempts, retries, hedges, timeouts, ejections, connections, throttles in the run"
     )
+    scaling: list[Scaled] = Field(default=[], description="Services with an autoscaler")
     busiest: str = Field(description="Busiest station and its utilisation, in words")
     utilisation: float = Field(description="Of that station")
     model_error: ModelError

@@ -36,8 +36,16 @@ class Autoscaler(Strict):
         float, Field(ge=0, le=86_400, description="Pods go only when no decision of this time asked for more, seconds")
     ] = 300.0
     start_up: Annotated[
-        list[StartUpStep], Field(min_length=1, description="What happens before a new pod gets requests, in order")
-    ]
+        list[StartUpStep] | None,
+        Field(
+            min_length=1,
+            description="What happens before a new pod gets requests, in order; else the chain of `meshsim bill`",
+        ),
+    ] = None
+    new_node_s: Annotated[
+        float | None,
+        Field(ge=0, le=86_400, description="How long a new node takes; else the machine's start_s or startup.node"),
+    ] = None
 
     @model_validator(mode="after")
     def _range_is_one(self) -> Autoscaler:

@@ -194,6 +194,13 @@ class DataPlane(Strict):
     summary: str
     version: Annotated[str, Field(description="Which releases the choices and costs describe")] = ""
     proxies: Annotated[list[Proxy], Field(description="In the order in which a request meets them")] = []
+    between_proxies: Annotated[
+        Literal["same", "http2", "grpc"],
+        Field(
+            description="What L7 proxies speak to each other: what the application speaks, or another protocol; "
+            "half of a proxy's pass is then charged as that. same also where the costs have it in them already"
+        ),
+    ] = "same"
     kernel: Kernel = Kernel()
     agents: list[Agent] = []
     control_plane: Annotated[ControlPlane | None, Field(description="None: nothing is pushed")] = None

@@ -22,7 +22,7 @@ class FeatureOn(Strict):
 
 
 class Extension(Strict):
-    """A filter of one's own inside a proxy, called once for each request."""
+    """A filter of one's own inside a proxy, called for each message that it handles."""
 
     name: Name
     kind: Annotated[
@@ -40,6 +40,10 @@ class Extension(Strict):
         int,
         Field(ge=0, le=1 << 30, description="wasm: bytes that it computes over for each request, besides host calls"),
     ] = 0
+    on: Annotated[
+        Literal["request", "response", "both"],
+        Field(description="Which messages it handles; each is charged as the cost book's request"),
+    ] = "request"
     copies: Annotated[int, Field(ge=1, le=1000, description="So many such filters, one after the other")] = 1
     module_kib: Annotated[
         float, Field(gt=0, le=1 << 20, description="wasm: size of its module; compiled when the proxy starts")

@@ -20,6 +20,12 @@ class Machine(Strict):
     allocatable_cores: Annotated[float, Field(gt=0, description="What is left for pods")]
     allocatable_memory_mib: Annotated[float, Field(gt=0)]
     max_pods: Annotated[int, Field(ge=1, description="The kubelet's limit")] = 110
+    start_s: Annotated[
+        float | None,
+        Field(
+            ge=0, le=86_400, description="From the request for a node to its readiness; else the book's startup.node"
+        ),
+    ] = None
     usd_hour: Annotated[float, Field(ge=0, description="On demand")]
     price_date: Annotated[str, Field(pattern=r"^\d{4}-\d{2}(-\d{2})?$")]
     sources: Annotated[list[Source], Field(min_length=1)]

@@ -37,7 +37,16 @@ class Cluster(Strict):
     ] = 3000.0
     nic_gbps: Annotated[
         float | None,
-        Field(gt=0, le=10_000, description="Bandwidth of a node's network interface, Gbit/s; no limit if left out"),
+        Field(
+            gt=0,
+            le=10_000,
+            description="Bandwidth of a node's network interface, each way, Gbit/s; no limit if left out",
+        ),
+    ] = None
+    zones: Annotated[int, Field(ge=1, le=100, description="Availability zones; nodes are dealt to them in turn")] = 1
+    cross_zone_gbps: Annotated[
+        float | None,
+        Field(gt=0, le=1e6, description="Bandwidth of all that leaves a zone for others, Gbit/s; no limit if left out"),
     ] = None
     cpu_quota_period_ms: Annotated[
         float,
@@ -48,6 +57,8 @@ class Cluster(Strict):
     def _at_least_one_node(self) -> Cluster:
         if self.nodes != "auto" and self.nodes < 1:
             raise ValueError(f"nodes: {self.nodes} received; must be at least 1, or auto")
+        if self.cross_zone_gbps is not None and self.zones == 1:
+            raise ValueError("cross_zone_gbps is given; zones must be at least 2 then")
         return self
 
 

@@ -12,7 +12,7 @@ from meshsim.plan.plan import Plan
 from meshsim.results.attribution import attribute
 from meshsim.results.audit import audit
 from meshsim.results.intervals import estimate_quantile, mean_interval
-from meshsim.results.rows import Attribution, Band, CpuCores, ModelError, Quantiles, Row
+from meshsim.results.rows import Attribution, Band, CpuCores, ModelError, Quantiles, Row, Scaled, StartUpLink
 from meshsim.results.run import RunResult
 from meshsim.results.tail import tail
 from meshsim.scenario.machine import Machine
@@ -77,6 +77,7 @@ def make_row(result: RunResult, dataplane: str, services: int, machine: Machine)
         goodput_rps=(result.measured - result.measured_failed) / (max(result.window_ns, 1) / 1e9),
         failures={name: count for name, count in result.failures.items() if count},
         resilience={name: count for name, count in result.counts.items() if count},
+        scaling=_scaling(result),
         events=result.events,
         busiest=f"{plan.station_names[worst]}, busy {utilisation[worst]:.0%} of the time",
         utilisation=float(utilisation[worst]),
@@ -85,6 +86,22 @@ def make_row(result: RunResult, dataplane: str, services: int, machine: Machine)
         tail=tail(result.records, plan),
         audit=audit(result),
     )
+
+
+def _scaling(result: RunResult) -> list[Scaled]:
+    """How each autoscaled service went, and where the seconds of its new pods go."""
+    plan = result.plan
+    return [
+        Scaled(
+            service=up.service,
+            pods=[(at / 1e9, pods) for at, number, pods in result.scaling if plan.service_names[number] == up.service],
+            start_up=[StartUpLink(name=step.name, when=step.when, ms=step.total_ns / 1e6) for step in up.steps],
+            with_room=up.with_room,
+            without_image=up.without_image,
+            on_new_nodes=up.on_new_nodes,
+        )
+        for up in plan.scale_ups
+    ]
 
 
 def _cores_by_tag(result: RunResult) -> NDArray[np.float64]:

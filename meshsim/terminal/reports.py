@@ -18,6 +18,7 @@ from meshsim.results.rows import (
     GrowthReport,
     Provenance,
     Row,
+    Scaled,
     SensitivityReport,
     SolutionReport,
     Tail,
@@ -33,6 +34,7 @@ CROSSOVERS_SHOWN = 12
 CALLS_SHOWN = 25
 TAIL_SHOWN = 10
 STATIONS_SHOWN = 8
+CHANGES_SHOWN = 20
 
 
 def comparison(report: ComparisonReport) -> Iterator[RenderableType]:
@@ -163,6 +165,8 @@ def simulation(result: Simulation) -> Iterator[RenderableType]:
         yield tail_table(row.tail)
     yield calls_table(result)
     yield stations_table(result)
+    for scaled in row.scaling:
+        yield from start_up_table(scaled)
     memory = new_table("Memory")
     columns(memory, "item", "MiB")
     for item, mib in result.result.plan.bill.memory_by_item_mib.items():
@@ -330,6 +334,27 @@ def stations_table(result: Simulation) -> Table:
             f"{line.expected_utilisation:.0%}",
         )
     return table
+
+
+def start_up_table(scaled: Scaled) -> Iterator[RenderableType]:
+    """How many pods a service had, and what a new one goes through."""
+    table = new_table(f"Start-up of a new pod of {scaled.service}")
+    columns(table, "link", "when", "ms")
+    for link in scaled.start_up:
+        table.add_row(escape(link.name), link.when, numbers.digits(link.ms))
+    yield table
+    ms = {
+        when: sum(link.ms for link in scaled.start_up if link.when in ("always", *when.split(" and ")))
+        for when in ("always", "no image", "no image and new node")
+    }
+    yield paragraph(
+        f"  Beyond the pods of the start, {scaled.with_room} find room and image ({numbers.digits(ms['always'])} ms), "
+        f"{scaled.without_image} find room without image ({numbers.digits(ms['no image'])} ms), {scaled.on_new_nodes} "
+        f"need a new node ({numbers.digits(ms['no image and new node'])} ms)."
+    )
+    changes = [f"{pods} from {at:.4g} s" for at, pods in scaled.pods]
+    more = f", and {len(changes) - CHANGES_SHOWN} more changes" if len(changes) > CHANGES_SHOWN else ""
+    yield paragraph(f"  Pods: {', '.join(changes[:CHANGES_SHOWN])}{more}.")
 
 
 # Words ----------------------------------------------------------------------------------------------------------

@@ -56,6 +56,42 @@ def test_a_wasm_plug_in_is_a_fixed_part_so_much_a_host_call_and_compute() -> Non
     ]
 
 
+def test_a_filter_is_charged_on_the_messages_that_it_handles() -> None:
+    book = priced(proxy__box__lua__request={"cpu_ns": 7}, proxy__box__http1__response={"cpu_ns": 27})
+    lua, answer = ("proxy.box.lua.request", "SOURCE", 7), ("proxy.box.http1.response", "SOURCE", 27)
+    for on, expected in {"request": [lua, answer], "response": [lua, answer], "both": [lua, lua, answer]}.items():
+        plane = dataplane(proxy(extensions=[{"name": "x", "kind": "lua", "on": on}], **ONE_END))
+        made = program(plane, book)
+        assert work(made) == expected
+        body = next(n for n, i in enumerate(made) if i.op == Op.BODY)
+        on_the_way_in = [i for i in made[:body] if i.tag and i.tag.operation == lua[0]]
+        assert len(on_the_way_in) == (on != "response")
+
+
+def test_proxies_may_speak_another_protocol_with_each_other() -> None:
+    book = priced(
+        proxy__box__http1__request={"cpu_ns": 30}, proxy__box__http1__response={"cpu_ns": 20},
+        proxy__box__http2__request={"cpu_ns": 50}, proxy__box__http2__response={"cpu_ns": 40},
+    )  # fmt: skip
+    usual = {"telemetry": False, "terminates_mtls": False}
+
+    def by_place(plane: object, **kind: object) -> list[int]:
+        return [ns for _, _, ns in work(program(plane, book, **kind))]  # type: ignore[arg-type]
+
+    both = dataplane(proxy(**usual), between_proxies="http2")
+    # A half of each pass is HTTP/1.1 with the application, the other HTTP/2 with the other sidecar.
+    assert by_place(both) == [15, 25, 25, 15, 20, 10, 10, 20]
+    assert by_place(dataplane(proxy(**usual))) == [30, 30, 20, 20]
+    # No proxy on the other side, or an application that speaks it anyway: nothing to convert.
+    assert by_place(both, from_outside=True) == [30, 20]
+    assert by_place(both, protocol="http2") == [50, 50, 40, 40]
+    assert by_place(dataplane(proxy(ends=["source"], **usual), between_proxies="http2")) == [30, 20]
+    # A waypoint between two sidecars has proxies on both sides.
+    waypoint = proxy("waypoint", placed="waypoint", ends=[], **usual)
+    three = dataplane(proxy(**usual), waypoint, between_proxies="http2")
+    assert by_place(three)[:5] == [15, 25, 50, 25, 15]
+
+
 def test_memory_of_plug_ins_is_filters_times_workers_and_the_template() -> None:
     plug_in = {"name": "x", "kind": "wasm", "runtime": "v8", "copies": 3}
     script = {"name": "y", "kind": "lua"}

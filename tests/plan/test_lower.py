@@ -144,6 +144,17 @@ def test_expected_load_is_what_the_engine_measures() -> None:
             assert got >= expected * 0.92, name
 
 
+def test_expected_load_counts_what_is_done_only_within_a_node() -> None:
+    # Half of the calls stay on a's node, where the message costs 100 us at each way instead of TCP.
+    app = application(service("a", [call("b")]), service("b", [], replicas=2))
+    plane = dataplane(kernel={"sockmap": True})
+    world = plan(app, 1000, nodes=2, dataplane=plane, book=costs(kernel__sockmap__message={"cpu_ns": 100_000}))
+    result = simulate(world, 4000)
+    measured = result.stations.busy_ns[:2] / result.end_ns
+    assert world.station_load[:2].sum() == pytest.approx(0.1)
+    assert measured.sum() == pytest.approx(0.1, rel=0.1)
+
+
 def test_overload_names_the_station_and_the_rate_at_which_it_saturates() -> None:
     app = application(service("a", [compute(1000)]))
     with pytest.raises(
