@@ -203,6 +203,7 @@ BOOK = costs(
     kernel__tcp__receive={"cpu_ns": 10_000, "wait_ns": 10_000},
     kernel__wire__same_node={"wait_ns": 10_000},
     kernel__wire__cross_node={"wait_ns": 50_000, "law": "exponential"},
+    kernel__wire__cross_zone={"wait_ns": 100_000},
     proxy__box__wakeup={"cpu_ns": 10_000, "wait_ns": 10_000},
     proxy__box__http1__request={"cpu_ns": 20_000, "law": "lognormal", "cv": 1.5},
     proxy__box__http1__response={"cpu_ns": 20_000},
@@ -226,7 +227,9 @@ def lowered(draw: st.DataObject) -> Plan | None:
     }
     note(f"{made}\n{plane}\n{load}\n{more}\n{shape}")
     if draw.draw(st.integers(0, 4)) == 0:
-        more["cluster"] = {"nic_gbps": 0.5}
+        more["cluster"] = draw.draw(
+            some(nic_gbps=sometimes(st.just(0.5)), zones=st.integers(1, 3), cross_zone_gbps=sometimes(st.just(0.2)))
+        )
     cluster = more.pop("cluster", {})
     try:
         return plan(

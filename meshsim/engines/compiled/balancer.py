@@ -20,9 +20,9 @@ from meshsim.engines.balancer import (
 )
 from meshsim.engines.compiled import state as at
 from meshsim.engines.compiled.draws import U33, below, child_key, draw, low, mix
-from meshsim.engines.compiled.pointers import Key, State, int32s, int64s, native
+from meshsim.engines.compiled.pointers import Int32s, Key, State, int32s, int64s, native
 from meshsim.plan.draws import REPLICA
-from meshsim.plan.plan import CPU_SLOT, Status
+from meshsim.plan.plan import Status
 from meshsim.plan.routes import MILLION, POLICY, ROUTE
 
 WIDE = 2 * at.FRAME
@@ -40,12 +40,6 @@ ON_RING = np.uint64(32)
 
 
 @native
-def node_of(S: State, pod: int) -> int:
-    """Where a pod runs."""
-    return int32s(S[at.POD_STATION])[pod * S[at.SLOTS] + CPU_SLOT]
-
-
-@native
 def ordinal_of(S: State, holder: int, first: int, frame: int) -> int:
     """Which of the holders it is."""
     F32 = int32s(S[at.FRAMES])
@@ -53,36 +47,36 @@ def ordinal_of(S: State, holder: int, first: int, frame: int) -> int:
         return F32[frame * WIDE + at.SOURCE] - first
     if holder == AT_VIA:
         return F32[frame * WIDE + at.VIA] - first
-    return node_of(S, F32[frame * WIDE + at.SOURCE]) if holder == NODE else 0
+    return int32s(S[at.POD_NODE])[F32[frame * WIDE + at.SOURCE]] if holder == NODE else 0
 
 
 @native
-def is_able(S: State, hosts: int, pod: int, ejecting: bool, first: int, here: int) -> bool:
-    """Whether a replica may be chosen: not ejected, and on the node that is asked for (-1: any)."""
+def is_able(S: State, hosts: int, pod: int, ejecting: bool, first: int, places: Int32s, here: int) -> bool:
+    """Whether a replica may be chosen: not ejected, and on the node or in the zone that is asked for (-1: any)."""
     if ejecting and int64s(S[at.HOSTS])[(hosts + pod) * at.HOST_ROW + at.EJECTED_UNTIL] > S[at.NOW]:
         return False
-    return here < 0 or node_of(S, first + pod) == here
+    return here < 0 or places[first + pod] == here
 
 
 @native
-def count_able(S: State, hosts: int, ready: int, ejecting: bool, first: int, here: int) -> int:
+def count_able(S: State, hosts: int, ready: int, ejecting: bool, first: int, places: Int32s, here: int) -> int:
     """So many replicas may be chosen."""
     if not ejecting and here < 0:
         return ready
     able = 0
     for pod in range(ready):
-        able += is_able(S, hosts, pod, ejecting, first, here)
+        able += is_able(S, hosts, pod, ejecting, first, places, here)
     return able
 
 
 @native
-def nth_able(S: State, hosts: int, n: int, ejecting: bool, first: int, here: int) -> int:
+def nth_able(S: State, hosts: int, n: int, ejecting: bool, first: int, places: Int32s, here: int) -> int:
     """The n-th replica that may be chosen."""
     if not ejecting and here < 0:
         return n
     pod = 0
     while True:
-        if is_able(S, hosts, pod, ejecting, first, here):
+        if is_able(S, hosts, pod, ejecting, first, places, here):
             if n == 0:
                 return pod
             n -= 1
@@ -101,10 +95,11 @@ def choose(S: State, frame: int, key: Key) -> None:
     ordinal = ordinal_of(S, holder, routes[route + HOLDER_FIRST], frame)
     hosts = routes[route + HOST_FIRST] + ordinal * count
     rows = int32s(S[at.HOSTS])
+    places = int32s(S[at.POD_NODE])
     ejecting = False
     able = ready
     if S[at.EJECTING]:
-        able = count_able(S, hosts, ready, True, first, -1)
+        able = count_able(S, hosts, ready, True, first, places, -1)
         ejecting = 2 * able >= ready
         if not ejecting:
             able = ready
@@ -117,23 +112,23 @@ def choose(S: State, frame: int, key: Key) -> None:
         turn = turns[state]
         if turn < 0:
             turn = below(draw(child_key(np.uint64(S[at.ROOT_KEY]), state), ROBIN_START), ready)
-        while not is_able(S, hosts, turn % ready, ejecting, first, here):
+        while not is_able(S, hosts, turn % ready, ejecting, first, places, here):
             turn += 1
         turns[state] = (turn + 1) % ready
         replica = turn % ready
     elif balancer == LEAST_REQUEST:
-        pod = nth_able(S, hosts, below(h, able), ejecting, first, here)
+        pod = nth_able(S, hosts, below(h, able), ejecting, first, places, here)
         replica = pod
         for _ in range(ready - 1):
             pod = (pod + 1) % ready
             if (
-                is_able(S, hosts, pod, ejecting, first, here)
+                is_able(S, hosts, pod, ejecting, first, places, here)
                 and rows[(hosts + pod) * WIDE_HOST + at.ACTIVE] < rows[(hosts + replica) * WIDE_HOST + at.ACTIVE]
             ):
                 replica = pod
     elif balancer == RANDOM_OF_TWO:
-        one = nth_able(S, hosts, below(h, able), ejecting, first, here)
-        two = nth_able(S, hosts, low(h) * able >> 32, ejecting, first, here)
+        one = nth_able(S, hosts, below(h, able), ejecting, first, places, here)
+        two = nth_able(S, hosts, low(h) * able >> 32, ejecting, first, places, here)
         fewer = rows[(hosts + two) * WIDE_HOST + at.ACTIVE] < rows[(hosts + one) * WIDE_HOST + at.ACTIVE]
         replica = two if fewer else one
     elif balancer == RING_HASH:
@@ -151,18 +146,22 @@ def choose(S: State, frame: int, key: Key) -> None:
                 end = middle
         while True:
             replica = ring[start % length] & 0xFFFFFFFF
-            if replica < ready and is_able(S, hosts, replica, ejecting, first, here):
+            if replica < ready and is_able(S, hosts, replica, ejecting, first, places, here):
                 break
             start += 1
     else:
         if balancer == LOCALITY and holder != CLIENT:
-            here = node_of(S, F32[f + at.SOURCE])
-            near = count_able(S, hosts, ready, ejecting, first, here)
+            here = places[F32[f + at.SOURCE]]
+            near = count_able(S, hosts, ready, ejecting, first, places, here)
+            if near == 0:
+                places = int32s(S[at.POD_ZONE])
+                here = places[F32[f + at.SOURCE]]
+                near = count_able(S, hosts, ready, ejecting, first, places, here)
             if near:
                 able = near
             else:
                 here = -1
-        replica = nth_able(S, hosts, below(h, able), ejecting, first, here)
+        replica = nth_able(S, hosts, below(h, able), ejecting, first, places, here)
     F32[f + at.DESTINATION] = first + replica
     int32s(S[at.COLD])[frame * (2 * at.COLD_PART) + at.HOST] = hosts + replica
     rows[(hosts + replica) * WIDE_HOST + at.ACTIVE] += 1

@@ -15,7 +15,7 @@ from meshsim.engines.faults import NORMAL
 from meshsim.engines.frame import CLOCK
 from meshsim.plan.arrivals import CLOSED
 from meshsim.plan.draws import STRIDE, child_key
-from meshsim.plan.plan import Ints, Op, Plan, Status
+from meshsim.plan.plan import CPU_SLOT, Ints, Op, Plan, Status
 from meshsim.plan.routes import POLICY, POOL, ROUTE
 from meshsim.results.histogram import BatchedHistogram
 from meshsim.results.run import RequestRecord, RunResult, Span, StationSums
@@ -162,6 +162,8 @@ class Memory:
         self.keep("PROGRAM", program)
         self.keep("LAWS", plan.laws)
         self.keep("POD_STATION", plan.pod_station.astype(np.int32))
+        self.keep("POD_NODE", plan.pod_station[:, CPU_SLOT].astype(np.int32))
+        self.keep("POD_ZONE", plan.pod_zone.astype(np.int32))
         self.keep("POD_ROW", plan.pod_service.astype(np.int32))
         self.keep("ENTRY_THRESHOLD", plan.entry_threshold)
         self.keep("SLOT_WORKERS", plan.slot_workers)

@@ -29,8 +29,9 @@ def request_arrived(S: State, request: int, number: int) -> None:
         S[at.WINDOW_END] = now
         copy_cpu(S, S[at.CPU_AT_END])
     record = -1
-    if S[at.FIRST] <= number <= S[at.LAST]:
-        if high(draw(child_key(np.uint64(S[at.ROOT_KEY]), number), SAMPLE)) < S[at.SAMPLE_BELOW]:
+    if S[at.SAMPLE_BELOW] and S[at.FIRST] <= number <= S[at.LAST]:
+        chance = high(draw(child_key(np.uint64(S[at.ROOT_KEY]), number), SAMPLE))
+        if chance < S[at.SAMPLE_BELOW]:
             record = S[at.RECORDS_USED]
             S[at.RECORDS_USED] = record + 1
             int64s(S[at.RECORDS])[record] = number

@@ -19,7 +19,9 @@ WIDE = 2 * at.FRAME
 WIDE_STATION = 2 * at.STATION
 WIDE_INSTRUCTION = 2 * at.INSTRUCTION
 TURN_ENDS_NOW = FRAME_EVENT << 60
-ALWAYS, SAME_NODE, WOKEN_THREAD = int(When.ALWAYS), int(When.SAME_NODE), int(When.WOKEN)
+ALWAYS, SAME_NODE, WOKEN_THREAD, SAME_ZONE = (
+    int(when) for when in (When.ALWAYS, When.SAME_NODE, When.WOKEN, When.SAME_ZONE)
+)
 MORE, WORK = int(Op.MORE), int(Op.WORK)
 OVERFLOW, REFUSED, RESET = int(Status.OVERFLOW), int(Status.REFUSED), int(Status.RESET)
 
@@ -63,15 +65,22 @@ def node(S: State, frame: int, place: int) -> int:
     pod = int32s(S[at.FRAMES])[frame * WIDE + at.SOURCE + place]
     if pod < 0:
         return -1
-    return int32s(S[at.POD_STATION])[pod * S[at.SLOTS] + CPU_SLOT]
+    return int32s(S[at.POD_NODE])[pod]
 
 
 @native
 def holds(S: State, when: int, frame: int, one: int, other: int) -> bool:
     """Whether an instruction's condition is met."""
+    F32 = int32s(S[at.FRAMES])
+    f = frame * WIDE
     if when == WOKEN_THREAD:
-        return int32s(S[at.FRAMES])[frame * WIDE + at.FLAGS] & at.WOKEN != 0
-    return (node(S, frame, one) == node(S, frame, other)) == (when == SAME_NODE)
+        return F32[f + at.FLAGS] & at.WOKEN != 0
+    here, there = node(S, frame, one), node(S, frame, other)
+    if when < SAME_ZONE:
+        return (here == there) == (when == SAME_NODE)
+    zones = int32s(S[at.POD_ZONE])
+    near = here < 0 or there < 0 or zones[F32[f + at.SOURCE + one]] == zones[F32[f + at.SOURCE + other]]
+    return here != there and near == (when == SAME_ZONE)
 
 
 @native
