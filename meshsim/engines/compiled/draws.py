@@ -38,13 +38,13 @@ def draw(key: Key, purpose: int) -> Key:
 @inlined
 def high(h: Key) -> int:
     """The upper 32 bits: a fraction of 2**32."""
-    return np.int64(h >> U32)
+    return np.int64(h >> U32)  # type: ignore[return-value]
 
 
 @inlined
 def low(h: Key) -> int:
     """The lower 32 bits."""
-    return np.int64(h & LOW32)
+    return np.int64(h & LOW32)  # type: ignore[return-value]
 
 
 @inlined
@@ -52,7 +52,7 @@ def below(h: Key, n: int) -> int:
     """A number below ``n`` from the upper 32 bits; ``n`` may have 62 bits."""
     fraction = h >> U32
     wide = np.uint64(n)
-    return np.int64(fraction * (wide >> U32) + (fraction * (wide & LOW32) >> U32))
+    return np.int64(fraction * (wide >> U32) + (fraction * (wide & LOW32) >> U32))  # type: ignore[return-value]
 
 
 @inlined

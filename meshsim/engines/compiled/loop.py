@@ -378,7 +378,7 @@ def _stamp() -> int:
 
 def _loop(stamp: int, cache: bool) -> Any:
     @njit(cache=cache, nogil=True, error_model="numpy")
-    def advance(address):
+    def advance(address: int) -> int:
         S = state_at(address)
         if S[at.STARTED_UP] == 0:
             S[at.STARTED_UP] = stamp

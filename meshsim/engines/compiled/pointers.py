@@ -17,6 +17,8 @@ from numba.core.typing.templates import AbstractTemplate, infer_global, signatur
 from numba.extending import intrinsic, lower_builtin, models, register_model
 
 WIDE, NARROW = ir.IntType(64), ir.IntType(32)
+_intrinsic: Any = intrinsic
+"""What it makes takes one argument less than is written: the checker of types cannot know."""
 
 
 class Int32s(types.Type):
@@ -70,16 +72,16 @@ def _pointer(kind: Any, element: Any) -> Any:
 
         return kind(types.CPointer(types.int64), types.int64), generate
 
-    return intrinsic(pointer)
+    return _intrinsic(pointer)
 
 
-int64s = _pointer(types.CPointer(types.int64), WIDE)
+int64s: Any = _pointer(types.CPointer(types.int64), WIDE)
 """int64s(S, field): the array of 64-bit integers whose address is in a field of the state."""
-uint64s = _pointer(types.CPointer(types.uint64), WIDE)
+uint64s: Any = _pointer(types.CPointer(types.uint64), WIDE)
 int32s = _pointer(NARROW_ARRAY, NARROW)
 
 
-@intrinsic
+@_intrinsic
 def state_at(typing_context: Any, address: Any) -> Any:
     """The state, by its address."""
 
@@ -89,7 +91,7 @@ def state_at(typing_context: Any, address: Any) -> Any:
     return types.CPointer(types.int64)(types.int64), generate
 
 
-@intrinsic
+@_intrinsic
 def fixed(typing_context: Any, state: Any, field: Any) -> Any:
     """A number of the state that does not change while the loop runs."""
 
@@ -101,7 +103,7 @@ def fixed(typing_context: Any, state: Any, field: Any) -> Any:
     return types.int64(types.CPointer(types.int64), types.int64), generate
 
 
-@intrinsic
+@_intrinsic
 def leading_zeros(typing_context: Any, value: Any) -> Any:
     """Leading zero bits of 64; 64 for zero."""
 
@@ -111,7 +113,7 @@ def leading_zeros(typing_context: Any, value: Any) -> Any:
     return types.int64(types.uint64), generate
 
 
-@intrinsic
+@_intrinsic
 def prefetch(typing_context: Any, state: Any, field: Any, offset: Any) -> Any:
     """Fetch the line of memory at so many bytes behind the beginning of an array: it will be needed soon."""
 
