@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from meshsim.figures import numbers
 from meshsim.figures.growth import by_dataplane, top_crossovers
 from meshsim.figures.metrics import metric_named
-from meshsim.results.rows import ComparisonReport, Estimate, GrowthReport, Row
+from meshsim.results.rows import ComparisonReport, Estimate, GrowthReport, Row, Verdict
+from meshsim.results.tail import by_kind
 
 Report = ComparisonReport | GrowthReport
 NO_MESH = "no-mesh"
@@ -196,6 +197,22 @@ def attribution_alt(rows: Sequence[Row]) -> str:
             by[part.component] = by.get(part.component, 0.0) + spent
         said.append(f"{row.dataplane}: " + ", ".join(f"{name} {numbers.latency(us)}" for name, us in by.items()))
     return "Where the time of a mean request goes. " + "; ".join(said) + "."
+
+
+def tail_alt(rows: Sequence[Row]) -> str:
+    """The same for the chart of the slowest requests."""
+    said = []
+    for row in rows:
+        if row.tail is not None:
+            parts = sorted(by_kind(row.tail).items(), key=lambda part: part[1][0] - part[1][1])[:3]
+            more = ", ".join(f"{kind} {numbers.latency(slow - typical)}" for kind, (typical, slow) in parts)
+            said.append(f"{row.dataplane}: {more}")
+    return "What the slowest requests have more of than typical ones. " + "; ".join(said) + "."
+
+
+def sentences(verdicts: Sequence[Verdict]) -> str:
+    """All of them."""
+    return " ".join(verdict.sentence for verdict in verdicts)
 
 
 def _meshes(rows: Sequence[Row]) -> list[Row]:

@@ -82,7 +82,7 @@ def make_row(result: RunResult, dataplane: str, services: int, machine: Machine)
         utilisation=float(utilisation[worst]),
         model_error=_model_error(plan, cores_by_tag, cpu, price, attribution, latency.p50.value, mean.value),
         attribution=attribution,
-        tail=tail(result.records, plan),
+        tail=tail(result.records, plan, result.counts.get("cpu_throttles", 0)),
         audit=audit(result),
     )
 

@@ -287,18 +287,16 @@ def attribution_table(row: Row) -> Table:
 
 def tail_table(tail: Tail) -> Table:
     """What the slowest requests wait for that typical ones do not, the largest difference first."""
-    unit = {"running": "running", "queueing": "in line", "waiting": "off the CPU"}
     table = new_table(
         f"Where the slowest {1 - tail.slowest_from:.1%} spend their time, µs (mean of {tail.slowest_requests} "
         f"requests, against {tail.typical_requests} around the median)"
     )
-    for name in ("who", "operation", "how"):
+    for name in ("what", "operation"):
         table.add_column(name)
     for name in ("median", "slowest", "more"):
         table.add_column(name, justify="right")
     for part in compared(tail)[:TAIL_SHOWN]:
-        numbers_ = (part.typical_us, part.slowest_us, part.slowest_us - part.typical_us)
-        table.add_row(part.component, escape(part.operation), unit[part.phase], *(f"{us:,.1f}" for us in numbers_))
+        table.add_row(part.kind, escape(part.operation), *(f"{us:,.1f}" for us in (*part.us, part.more_us)))
     return table
 
 
