@@ -263,12 +263,14 @@ def _milliseconds(ctx: click.Context, param: click.Parameter, value: str) -> flo
 
 @cli.command()
 @click.argument("application")
-@click.option("--find", type=click.Choice(["rps", "nodes", "replicas"]), default="rps", show_default=True,
-              help="The highest rate, the fewest nodes, or the fewest replicas.")  # fmt: skip
+@click.option("--find", type=click.Choice(["rps", "nodes", "replicas", "proxy-cpu-limit"]), default="rps",
+              show_default=True,
+              help="The highest rate, the fewest nodes or replicas, or the lowest CPU limit.")  # fmt: skip
 @click.option("--target", "target_ms", required=True, callback=_milliseconds, metavar="TIME",
               help="The latency to keep: 20ms, 500us, 1s.")  # fmt: skip
 @_of_option("Quantile that keeps it.")
 @click.option("--service", metavar="NAME", help="Whose replicas are varied  [default: those of all services]")
+@click.option("--proxy", metavar="NAME", help="Whose CPU limit is varied  [default: those of all proxies]")
 @click.option("--budget", type=int, default=4, show_default=True, metavar="N",
               help="Replications of a trial that is too close to the target to say.")  # fmt: skip
 @_study_options

@@ -244,7 +244,7 @@ class SolutionReport(Out):
 
     schema_: Literal["meshsim/solve/1"] = Field(default="meshsim/solve/1", alias="schema")
     application: str
-    find: Literal["rps", "nodes", "replicas"]
+    find: Literal["rps", "nodes", "replicas", "proxy-cpu-limit"]
     unit: str
     of: Literal["p50", "p90", "p99", "p999"]
     target_ms: float
