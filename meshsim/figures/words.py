@@ -144,6 +144,8 @@ def caption(metric: str) -> str:
     model = (
         "The lighter band with a dotted edge is the 95 % model error: how far the errors of the costs could move it."
     )
+    if what.key in ("config", "push"):
+        return f"{what.title}: computed, not sampled, so without a sampling band; what pushes nothing is left out."
     if what.key in ("memory", "usd_month"):
         return f"{what.title} is computed, not sampled, so it has no sampling band. {model}"
     if what.key == "cpu":
@@ -160,6 +162,8 @@ def too_short(report: GrowthReport, metric: str) -> str:
     """Why there is nothing to draw for this metric; empty if there is."""
     what = metric_named(metric)
     estimates = [what.of(row) for row in report.rows]
+    if estimates and what.key in ("config", "push") and not any(estimate.value for estimate in estimates):
+        return f"{what.title}: none. No data plane here has a control plane, or no pods come and go (--churn)."
     if not estimates or any(estimate.value is not None for estimate in estimates):
         return ""
     return f"{what.title} {estimates[0].note or 'is unknown: the runs were too short'}."

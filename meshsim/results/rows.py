@@ -117,6 +117,9 @@ class Row(Out):
     pods: int
     nodes: int
     usd_month: float
+    config_mib: float = Field(default=0.0, description="Configuration that all proxies and agents together hold")
+    push_kib_s: float = Field(default=0.0, description="Sent to them on average, at the churn asked for")
+    control_plane_cores: float = Field(default=0.0, description="CPU to compute what is sent; not in cpu_cores")
     requests: int
     failed: int
     events: int

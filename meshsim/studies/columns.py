@@ -36,6 +36,7 @@ def column_types() -> dict[str, type]:
         types |= {f"latency_{name}{end}_us": float for end in ("", "_low", "_high")}
     types |= {f"cpu_{name}_cores": float for name in ("application", "proxy", "kernel", "total")}
     types |= {"memory_mib": float, "pods": int, "nodes": int, "usd_month": float}
+    types |= {"config_mib": float, "push_kib_s": float, "control_plane_cores": float}
     types |= {
         "requests": int,
         "failed_requests": int,
@@ -123,7 +124,8 @@ def _numbers(row: Row) -> dict[str, Any]:
     for name, unit in MODEL_ERRORS.items():
         found[f"model_error_{name}_low_{unit}"] = bands[name].low
         found[f"model_error_{name}_high_{unit}"] = bands[name].high
-    for name in ("memory_mib", "pods", "nodes", "usd_month", "requests", "events", "busiest"):
+    bill = ("memory_mib", "pods", "nodes", "usd_month", "config_mib", "push_kib_s", "control_plane_cores")
+    for name in (*bill, "requests", "events", "busiest"):
         found[name] = getattr(row, name)
     return found | {
         "failed_requests": row.failed,

@@ -62,6 +62,11 @@ def growth(report: GrowthReport) -> Iterator[RenderableType]:
         yield size_table("CPU, cores", report.rows, lambda row: numbers.digits(row.cpu_cores.total))
         yield size_table("memory, GiB", report.rows, lambda row: numbers.digits(row.memory_mib / 1024))
         yield size_table("US dollars a month", report.rows, lambda row: numbers.digits(row.usd_month))
+        yield size_table(
+            "configuration that the fleet holds, MiB", report.rows, lambda row: numbers.digits(row.config_mib)
+        )
+        if any(row.push_kib_s for row in report.rows):
+            yield size_table("pushed, KiB/s", report.rows, lambda row: numbers.digits(row.push_kib_s))
         yield from too_short(report.rows, ("p50", "p99"))
         yield from failed_audits(report.rows)
         yield paragraph("Crossovers", bold=True)

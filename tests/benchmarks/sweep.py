@@ -1,6 +1,6 @@
 """What the machinery of a sweep costs, and what a second worker brings. For a machine that does nothing else:
 
-    python -m tests.benchmarks.sweep [--points 200] [--json]
+    python tests/benchmarks/sweep.py [--points 200] [--json]
 
 * overhead: the wall time of a sweep of short points in one process, study file and all, less the time that the points
   themselves took, a point. Goal: below 5 ms.
@@ -47,7 +47,7 @@ def measure(points: int) -> dict[str, float]:
     """Both figures."""
     with tempfile.TemporaryDirectory(prefix="meshsim-bench-") as name:
         folder = Path(name)
-        short, long, warm = study(folder, points, 100), study(folder, 16, 20_000), study(folder, 4, 100)
+        short, long, warm = study(folder, points, 100), study(folder, 8, 6_000), study(folder, 4, 100)
         timed(warm, folder / "warm", 1)  # imports, and what is compiled at first use
         wall, inside = timed(short, folder / "short", 1)
         one, _ = timed(long, folder / "one", 1)

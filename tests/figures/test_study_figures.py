@@ -6,9 +6,16 @@ import json
 
 import plotly.graph_objects as go
 import pytest
-from sample_reports import around, comparison, provenance
+from sample_reports import around, comparison, growth, provenance
 
-from meshsim.figures import metastability_figure, solution_figure, tail_figure, tornado_figure, verdict_figure
+from meshsim.figures import (
+    growth_figure,
+    metastability_figure,
+    solution_figure,
+    tail_figure,
+    tornado_figure,
+    verdict_figure,
+)
 from meshsim.formats.page import comparison_page
 from meshsim.formats.study_pages import metastability_page, sensitivity_page, solution_page
 from meshsim.results.rows import (
@@ -148,3 +155,13 @@ def test_a_page_says_what_came_out_escapes_texts_and_loads_nothing(page: str, wo
     assert "default-src 'none'" in page
     for outside in ('src="http', 'href="http', "@import"):
         assert outside not in page.split("<script>")[0]
+
+
+def test_an_analytic_curve_has_the_simulated_points_as_marks_on_it() -> None:
+    curve = {"cilium": [(1000, 20_000.0), (10, 5000.0)], "unknown": [(10, 1.0)]}
+    traces = growth_figure(growth(), "p50", analytic=curve)["data"]
+    (drawn,) = [trace for trace in traces if trace.get("meta") == "analytic"]
+    assert (drawn["x"], drawn["y"]) == ([10, 1000], [5.0, 20.0])
+    modes = {trace["name"]: trace["mode"] for trace in traces if "mode" in trace}
+    assert modes["cilium"] == "markers"
+    assert modes["linkerd"] == "lines+markers"
