@@ -7,8 +7,9 @@ chapter on output data analysis). Batches need not be of one size: the deviation
 estimator (Cochran, "Sampling Techniques", chapter on ratio estimators), which for equal sizes are the plain
 batch means. A busy queue makes a few batches much slower than the rest, so the spread is skewed and a symmetric
 interval misses too often on the high side: for means, the quantiles of Student's t are adjusted for the skewness of the
-batches (Willink, "A confidence interval and test for the mean of an asymmetric distribution", Communications in Statistics,
-Theory and Methods 34, 2005; used so for batch means by Tafazzoli and Wilson, "Skart", IIE Transactions 43, 2011).
+batches (Willink, "A confidence interval and test for the mean of an asymmetric distribution", Communications in
+Statistics, Theory and Methods 34, 2005; used so for batch means by Tafazzoli and Wilson, "Skart", IIE Transactions 43,
+2011).
 
 Values go in as nanoseconds and come out as **microseconds**.
 """
