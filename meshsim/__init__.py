@@ -7,7 +7,7 @@ General layout, from the ground up (an import only ever points down):
     plan/       lowering: place pods, compose the hops of a data plane, flat arrays; also the static bill
     results/    histograms, intervals, attribution, self-audit, and the rows that are reported
     engines/    reference.py runs a plan with SimPy
-    studies/    compare, grow, run, sweep, replay, solve, and the static bill
+    studies/    compare, grow, run, sweep, replay, solve, sensitivity, metastable, and the static bill
     formats/    other people's files: isotope service graphs; the HTML page
     figures/    one pure function a chart
     app/        the Streamlit page
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from meshsim.studies.bill import bill as bill
     from meshsim.studies.compare import compare as compare
     from meshsim.studies.grow import grow as grow
+    from meshsim.studies.metastable import metastable as metastable
     from meshsim.studies.replay import replay as replay
     from meshsim.studies.sensitivity import sensitivity as sensitivity
     from meshsim.studies.single import simulate as simulate
@@ -62,6 +63,7 @@ _HOME = {
     "load_dataplane": "scenario.catalog",
     "load_machine": "scenario.catalog",
     "load_scenario": "scenario.catalog",
+    "metastable": "studies.metastable",
     "names": "scenario.catalog",
     "replay": "studies.replay",
     "scale": "scenario.scale",

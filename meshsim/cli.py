@@ -132,9 +132,11 @@ def _share(ctx: click.Context, param: click.Parameter, value: str | None) -> flo
         raise click.BadParameter(f"{value!r} received; a share such as 5% or 0.05 was expected") from None
 
 
-_dataplanes_option = click.option("--dataplanes", callback=_names, default=",".join(defaults.DATAPLANES),
-                                  show_default=True, metavar="A,B,…",
-                                  help="Data planes: names (meshsim list) or paths.")  # fmt: skip
+def _dataplanes_option(usual: tuple[str, ...] = defaults.DATAPLANES) -> Callable[[Command], Command]:
+    return click.option("--dataplanes", callback=_names, default=",".join(usual), show_default=True, metavar="A,B,…",
+                        help="Data planes: names (meshsim list) or paths.")  # fmt: skip
+
+
 _policy_option = click.option("--policy", type=click.Choice(["L4", "L7"]), default="L7", show_default=True,
                               help="What the mesh is asked to do.")  # fmt: skip
 _costs_option = click.option(
@@ -148,27 +150,25 @@ _html_option = click.option("--html", type=click.Path(dir_okay=False), metavar="
                             help="Write a page that opens offline, too.")  # fmt: skip
 _json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON (docs/json.md) and nothing else.")
 
-_study_options = _with(
-    [
-        _dataplanes_option,
-        _policy_option,
-        click.option("--warmup", callback=_warmup, metavar="SHARE|auto",
-                     help="Requests before the measured ones, as a share of them; auto (compare): "
-                          "until pilot runs have settled  [default: 0.1, more at high rates]"),
-        click.option("--seed", type=int, default=1, show_default=True, help="Of all random numbers."),
-        _costs_option,
-        _machine_option,
-        click.option("--nodes", callback=_nodes, default="auto", show_default=True, metavar="N|auto",
-                     help="Nodes; auto: as few as the reservations allow."),
-        click.option("--placement", type=click.Choice(["spread", "bin-pack"]), default="spread", show_default=True,
-                     help="How pods are put on nodes."),
-        *_question_options,
-        click.option("--jobs", type=int, metavar="N",
-                     help="Processes; -1: one a core  [default: one a core, one in all for a small study]"),
-        _json_option,
-    ]
-)  # fmt: skip
-"""What compare, grow, solve, sensitivity and metastable all take."""
+_warmup_option = click.option("--warmup", callback=_warmup, metavar="SHARE|auto",
+                              help="Requests before the measured ones, as a share of them; auto (compare): "
+                                   "until pilot runs have settled  [default: 0.1, more at high rates]")  # fmt: skip
+_where_options = [
+    _policy_option,
+    click.option("--seed", type=int, default=1, show_default=True, help="Of all random numbers."),
+    _costs_option,
+    _machine_option,
+    click.option("--nodes", callback=_nodes, default="auto", show_default=True, metavar="N|auto",
+                 help="Nodes; auto: as few as the reservations allow."),
+    click.option("--placement", type=click.Choice(["spread", "bin-pack"]), default="spread", show_default=True,
+                 help="How pods are put on nodes."),
+    *_question_options,
+    click.option("--jobs", type=int, metavar="N",
+                 help="Processes; -1: one a core  [default: one a core, one in all for a small study]"),
+    _json_option,
+]  # fmt: skip
+_study_options = _with([_dataplanes_option(), _warmup_option, *_where_options])
+"""What compare, grow, solve and sensitivity all take."""
 
 
 def _of_option(what: str) -> Callable[[Command], Command]:
@@ -263,19 +263,22 @@ def _milliseconds(ctx: click.Context, param: click.Parameter, value: str) -> flo
 
 @cli.command()
 @click.argument("application")
-@click.option("--find", type=click.Choice(["rps", "nodes", "replicas"]), default="rps", show_default=True,
-              help="The highest rate, the fewest nodes, or the fewest replicas.")  # fmt: skip
+@click.option("--find", type=click.Choice(["rps", "nodes", "replicas", "proxy-cpu-limit"]), default="rps",
+              show_default=True,
+              help="The highest rate, the fewest nodes or replicas, or the lowest CPU limit.")  # fmt: skip
 @click.option("--target", "target_ms", required=True, callback=_milliseconds, metavar="TIME",
               help="The latency to keep: 20ms, 500us, 1s.")  # fmt: skip
 @_of_option("Quantile that keeps it.")
 @click.option("--service", metavar="NAME", help="Whose replicas are varied  [default: those of all services]")
+@click.option("--proxy", metavar="NAME", help="Whose CPU limit is varied  [default: those of all proxies]")
 @click.option("--budget", type=int, default=4, show_default=True, metavar="N",
               help="Replications of a trial that is too close to the target to say.")  # fmt: skip
 @_study_options
 @_rps_option("; with --find rps, where to begin")
 @click.option("--requests", type=int, default=6_000, show_default=True, help="Measured requests of a trial.")
 @_services_option
-def solve(application: str, as_json: bool, **options: Any) -> int:
+@_html_option
+def solve(application: str, as_json: bool, html: str | None, **options: Any) -> int:
     """Find what it takes to keep a latency target, on each data plane.
 
     APPLICATION: a name (meshsim list), or the path of an application or of an isotope service graph. The target is
@@ -284,8 +287,13 @@ def solve(application: str, as_json: bool, **options: Any) -> int:
     from meshsim.studies.solve import solve as study
     from meshsim.terminal import reports
 
+    _refuse_unwritable(html)
     report = _with_progress("solve", lambda **live: study(application, **options, **live))
     _print(report.model_dump_json(by_alias=True, indent=2) + "\n" if as_json else reports.solutions(report))
+    if html is not None:
+        from meshsim.formats.study_pages import solution_page
+
+        _write_page(html, solution_page(report))
     return INTERRUPTED if report.partial else 0
 
 
@@ -301,7 +309,8 @@ def solve(application: str, as_json: bool, **options: Any) -> int:
               help="Base samples of Sobol indices, a power of two: N x (top + 2) runs. 0: none.")  # fmt: skip
 @click.option("--requests", type=int, default=3_000, show_default=True, help="Measured requests of a run.")
 @_services_option
-def sensitivity(application: str, as_json: bool, **options: Any) -> int:
+@_html_option
+def sensitivity(application: str, as_json: bool, html: str | None, **options: Any) -> int:
     """Show which costs and settings matter, and what the errors of the costs leave of every figure.
 
     APPLICATION: a name (meshsim list), or the path of an application or of an isotope service graph.
@@ -309,8 +318,73 @@ def sensitivity(application: str, as_json: bool, **options: Any) -> int:
     from meshsim.studies.sensitivity import sensitivity as study
     from meshsim.terminal import reports
 
+    _refuse_unwritable(html)
     report = _with_progress("sensitivity", lambda **live: study(application, **options, **live))
     _print(report.model_dump_json(by_alias=True, indent=2) + "\n" if as_json else reports.sensitivity(report))
+    if html is not None:
+        from meshsim.formats.study_pages import sensitivity_page
+
+        _write_page(html, sensitivity_page(report))
+    return INTERRUPTED if report.partial else 0
+
+
+def _seconds(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
+    """'2s' or '500ms'."""
+    return None if value is None else _milliseconds(ctx, param, value) / 1000
+
+
+def _rates(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[float, ...] | None:
+    """'100,200'."""
+    try:
+        return None if value is None else tuple(float(part) for part in value.split(",") if part.strip())
+    except ValueError:
+        raise click.BadParameter(f"{value!r} received; rates with commas between them were expected") from None
+
+
+@cli.command(short_help="Map where retries keep a system down: load x retry policy.")
+@click.argument("application")
+@click.option("--timeout", "timeout_ms", required=True, callback=_milliseconds, metavar="TIME",
+              help="A caller gives an attempt up after it: 100ms.")  # fmt: skip
+@click.option("--rps", callback=_rates, metavar="R,R,…",
+              help="Requests a second from outside  [default: tenths of the capacity, up to 120 %]")  # fmt: skip
+@click.option("--retries", callback=_names, default="0,1,2,3,3@20%", show_default=True, metavar="N,N@SHARE,…",
+              help="Retry policies: retries, and after @ the retry budget.")  # fmt: skip
+@click.option("--calls", type=click.Choice(["entry", "all"]), default="entry", show_default=True,
+              help="Who retries: the client outside, or all callers.")  # fmt: skip
+@click.option("--trigger", type=click.Choice(["spike", "slow-pod", "errors", "pod-crash"]), default="spike",
+              show_default=True, help="What is done to it; all but spike to every pod of --service.")  # fmt: skip
+@click.option("--size", type=float, metavar="X",
+              help="Times the load (spike), times slower (slow-pod), share (errors)  [default: 5, 10, 1]")  # fmt: skip
+@click.option("--service", metavar="NAME", help="Whose pods the trigger hits.")
+@click.option("--calm", "calm_s", callback=_seconds, metavar="TIME", help="Before it  [default: 40 time-outs]")
+@click.option("--trigger-for", "trigger_s", callback=_seconds, metavar="TIME", help="[default: 10 time-outs]")
+@click.option("--within", "within_s", callback=_seconds, metavar="TIME", help="To recover  [default: 40 time-outs]")
+@click.option("--good", callback=_share, default="90%", show_default=True, metavar="SHARE",
+              help="It works while so many answers are good.")  # fmt: skip
+@click.option("--replications", type=int, default=1, show_default=True, metavar="N",
+              help="Runs of a cell, of which the worst counts.")  # fmt: skip
+@_services_option
+@click.option("--out", type=click.Path(file_okay=False), metavar="DIR",
+              help="Keep the runs in a folder as of sweep: an interrupted map goes on from there.")  # fmt: skip
+@_dataplanes_option(("istio-sidecar",))
+@_with(_where_options)
+@_html_option
+def metastable(application: str, as_json: bool, html: str | None, **options: Any) -> int:
+    """Map load x retry policy: safe, vulnerable to a trigger, or stuck without one.
+
+    APPLICATION: a name (meshsim list), or the path of an application or of an isotope service graph. Vulnerable: it
+    works, but a push that has long ended keeps it down, because of attempts that nobody waits for any more.
+    """
+    from meshsim.studies.metastable import metastable as study
+    from meshsim.terminal import maps
+
+    _refuse_unwritable(html)
+    report = _with_progress("metastable", lambda **live: study(application, **options, **live))
+    _print(report.model_dump_json(by_alias=True, indent=2) + "\n" if as_json else maps.metastability(report))
+    if html is not None:
+        from meshsim.formats.study_pages import metastability_page
+
+        _write_page(html, metastability_page(report))
     return INTERRUPTED if report.partial else 0
 
 
@@ -583,7 +657,7 @@ def capabilities(dataplanes: tuple[str, ...] | None, as_json: bool) -> None:
 
 @cli.command(short_help="Show what data planes need before the first request.")
 @click.argument("application")
-@_dataplanes_option
+@_dataplanes_option()
 @_services_option
 @_policy_option
 @_costs_option
@@ -607,8 +681,8 @@ def bill(application: str, as_json: bool, **options: Any) -> None:
 def schema(kind: str | None) -> None:
     """Print the JSON Schema of a kind of file, for editors, or of a report.
 
-    KIND: application, dataplane, machine, costs, scenario, study; compare, grow, solve, sensitivity. Without it, the
-    kinds are listed.
+    KIND: application, dataplane, machine, costs, scenario, study; compare, grow, solve, sensitivity,
+    metastable. Without it, the kinds are listed.
     """
     from meshsim.terminal import schemas
 

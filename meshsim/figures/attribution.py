@@ -10,7 +10,6 @@ from meshsim.figures.comparison import PATTERNS
 from meshsim.figures.layout import Figure, Theme, axis, base_layout, safe
 from meshsim.figures.palette import COMPONENTS
 from meshsim.results.rows import Attribution, Row
-from meshsim.scenario.base import MeshsimError
 
 
 def attribution_figure(rows: Sequence[Row], *, theme: Theme = "light") -> Figure:
@@ -31,18 +30,6 @@ def attribution_figure(rows: Sequence[Row], *, theme: Theme = "light") -> Figure
         showgrid=False,
     )  # fmt: skip
     return {"data": [_segment(rows, component, factor) for component in used], "layout": layout}
-
-
-def tail_figure(rows: Sequence[Row], *, theme: Theme = "light") -> Figure:
-    """Two such bars a data plane: requests around the median, and the slowest. MeshsimError if no row has a tail."""
-    bars = []
-    for row in rows:
-        if (tail := row.tail) is not None:
-            for words, parts in (("median", tail.typical), (f"slowest {1 - tail.slowest_from:.1%}", tail.slowest)):
-                bars.append(row.model_copy(update={"dataplane": f"{row.dataplane}, {words}", "attribution": parts}))
-    if not bars:
-        raise MeshsimError("tail: no row kept 500 requests whole; a larger sample (run.sample) would do")
-    return attribution_figure(bars, theme=theme)
 
 
 def spent_us(part: Attribution) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -25,13 +26,16 @@ def growth_figure(
     log_x: bool = True,
     log_y: bool = True,
     here: float | None = None,
+    analytic: Mapping[str, Sequence[tuple[float, float]]] | None = None,
     theme: Theme = "light",
     height: int = 460,
 ) -> Figure:
     """``metric`` (a key of ``METRICS``) against the number of services, one line a data plane.
 
     A line carries up to two bands, each 95 % and never added up: the darker one is the sampling error, the
-    lighter one with a dotted edge the model error. ``here`` draws a vertical line at that many services.
+    lighter one with a dotted edge the model error. ``analytic``: of a data plane, points (services, value in the unit
+    of the row) of a curve that was computed and not simulated; the simulated points then lie on it, or do not, as marks
+    without a line of their own. ``here`` draws a vertical line at that many services.
     Zeros cannot be drawn on a log axis and are left out. Raises MeshsimError for an unknown metric.
     """
     what = metric_named(metric)
@@ -42,8 +46,12 @@ def growth_figure(
     data: list[dict[str, Any]] = []
     for name, rows in lines.items():
         data += _bands(name, [row for row in rows if row in drawn], what, factor, log_y)
+    curves = {name: points for name, points in (analytic or {}).items() if name in lines and points}
+    for name, points in curves.items():
+        data.append(_curve(name, sorted(points), what, factor))
     for name, rows in lines.items():
-        data.append(_line(name, [row for row in rows if row in drawn], what, factor))
+        line = _line(name, [row for row in rows if row in drawn], what, factor)
+        data.append({**line, "mode": "markers"} if name in curves else line)
     heights = [value for trace in data for value in trace["y"] if value is not None]
     data += _band_keys(data)
     if here is not None and heights:
@@ -109,6 +117,22 @@ def _line(name: str, rows: list[Row], metric: Metric, factor: float) -> dict[str
         "line": {"color": style.colour, "dash": style.dash, "width": 2.5},
         "marker": {"color": style.colour, "symbol": style.marker, "size": 9},
         "text": [_hover(row, metric) for row in rows],
+        "hovertemplate": "%{text}<extra></extra>",
+    }
+
+
+def _curve(name: str, points: Sequence[tuple[float, float]], metric: Metric, factor: float) -> dict[str, Any]:
+    style = look(name)
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "name": f"{safe(name)}, analytic",
+        "legendgroup": name,
+        "meta": "analytic",
+        "x": [services for services, _ in points],
+        "y": [value * factor for _, value in points],
+        "line": {"color": style.colour, "dash": style.dash, "width": 1.5},
+        "text": [f"<b>{safe(name)}</b>, analytic, {x:,.0f} services: {metric.show(y)}" for x, y in points],
         "hovertemplate": "%{text}<extra></extra>",
     }
 

@@ -91,6 +91,16 @@ METRICS: dict[str, Metric] = {
             lambda row: _exactly(row.usd_month), lambda row: row.model_error.usd_month, numbers.dollars,
             unit="US dollars a month", crossing="usd_month",
         ),
+        Metric(
+            "config", "Configuration that the fleet holds", "Configuration",
+            lambda row: _exactly(row.config_mib), _nothing, numbers.memory,
+            unit="MiB", big_unit="GiB", big_factor=1 / 1024, crossing="config_mib",
+        ),
+        Metric(
+            "push", "Configuration sent as pods come and go", "Push work",
+            lambda row: _exactly(row.push_kib_s), _nothing, lambda value: f"{numbers.digits(value)} KiB/s",
+            unit="KiB/s", crossing="push_kib_s",
+        ),
     )
 }  # fmt: skip
 

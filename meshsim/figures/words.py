@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from meshsim.figures import numbers
 from meshsim.figures.growth import by_dataplane, top_crossovers
 from meshsim.figures.metrics import metric_named
-from meshsim.results.rows import ComparisonReport, Estimate, GrowthReport, Row
+from meshsim.results.rows import ComparisonReport, Estimate, GrowthReport, Row, Verdict
+from meshsim.results.tail import by_kind
 
 Report = ComparisonReport | GrowthReport
 NO_MESH = "no-mesh"
@@ -143,6 +144,8 @@ def caption(metric: str) -> str:
     model = (
         "The lighter band with a dotted edge is the 95 % model error: how far the errors of the costs could move it."
     )
+    if what.key in ("config", "push"):
+        return f"{what.title}: computed, not sampled, so without a sampling band; what pushes nothing is left out."
     if what.key in ("memory", "usd_month"):
         return f"{what.title} is computed, not sampled, so it has no sampling band. {model}"
     if what.key == "cpu":
@@ -159,6 +162,8 @@ def too_short(report: GrowthReport, metric: str) -> str:
     """Why there is nothing to draw for this metric; empty if there is."""
     what = metric_named(metric)
     estimates = [what.of(row) for row in report.rows]
+    if estimates and what.key in ("config", "push") and not any(estimate.value for estimate in estimates):
+        return f"{what.title}: none. No data plane here has a control plane, or no pods come and go (--churn)."
     if not estimates or any(estimate.value is not None for estimate in estimates):
         return ""
     return f"{what.title} {estimates[0].note or 'is unknown: the runs were too short'}."
@@ -196,6 +201,22 @@ def attribution_alt(rows: Sequence[Row]) -> str:
             by[part.component] = by.get(part.component, 0.0) + spent
         said.append(f"{row.dataplane}: " + ", ".join(f"{name} {numbers.latency(us)}" for name, us in by.items()))
     return "Where the time of a mean request goes. " + "; ".join(said) + "."
+
+
+def tail_alt(rows: Sequence[Row]) -> str:
+    """The same for the chart of the slowest requests."""
+    said = []
+    for row in rows:
+        if row.tail is not None:
+            parts = sorted(by_kind(row.tail).items(), key=lambda part: part[1][0] - part[1][1])[:3]
+            more = ", ".join(f"{kind} {numbers.latency(slow - typical)}" for kind, (typical, slow) in parts)
+            said.append(f"{row.dataplane}: {more}")
+    return "What the slowest requests have more of than typical ones. " + "; ".join(said) + "."
+
+
+def sentences(verdicts: Sequence[Verdict]) -> str:
+    """All of them."""
+    return " ".join(verdict.sentence for verdict in verdicts)
 
 
 def _meshes(rows: Sequence[Row]) -> list[Row]:

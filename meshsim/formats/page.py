@@ -1,39 +1,38 @@
-"""A report as one HTML file that explains itself: it opens offline, prints, and asks nothing of any server.
-
-plotly.js, styles, figures and the data lie inside the file. A content security policy in its head forbids the
-browser to load anything else, so "no outside request" does not rest on good behaviour. Every text that comes
-from a model file is escaped.
-"""
+"""The pages of ``grow``, ``compare`` and ``run``."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Sequence
-from functools import cache
+from collections.abc import Sequence
 from html import escape
-from importlib.resources import files
 from typing import Any
 
 from meshsim.figures import (
     METRICS,
-    PLOTLY_CONFIG,
     attribution_figure,
     comparison_figure,
     growth_figure,
     numbers,
+    tail_figure,
+    verdict_figure,
 )
 from meshsim.figures.attribution import dearest, spent_us
 from meshsim.figures.growth import by_dataplane, top_crossovers
-from meshsim.figures.words import alt_text, attribution_alt, caption, caveats, headline, too_short
-from meshsim.formats.limits import NOT_MODELLED, assumptions
-from meshsim.results.rows import ComparisonReport, Estimate, GrowthReport, Provenance, Row
+from meshsim.figures.words import (
+    alt_text,
+    attribution_alt,
+    caption,
+    caveats,
+    headline,
+    sentences,
+    tail_alt,
+    too_short,
+)
+from meshsim.formats.document import bullets, cell, chart, document, section, small_print, table
+from meshsim.results.rows import ComparisonReport, Estimate, GrowthReport, Row
+from meshsim.results.tail import compared
 
 OPERATIONS_SHOWN = 12
 CROSSOVERS_SHOWN = 8
-POLICY = (
-    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:; "
-    "base-uri 'none'; form-action 'none'"
-)
 
 
 def growth_page(report: GrowthReport) -> str:
@@ -56,12 +55,12 @@ def growth_page(report: GrowthReport) -> str:
         _head(title, "How do latency, CPU, memory and money grow with the number of services?", report),
         _metric_switch() if report.rows else "",
         _crossovers([crossing.sentence for crossing in report.crossovers], sizes),
-        _section("The numbers", _table(report.rows, grouped=True)),
+        section("The numbers", _table(report.rows, grouped=True)),
         _time_section(last, f"with {sizes[-1]:,} services" if sizes else ""),
-        _small_print(report.provenance, report.notes, report.rate),
+        small_print(report.provenance, report.notes, report.rate),
     ]
     charts = {"attribution": {"figure": attribution_figure(last), "alt": attribution_alt(last)}} if last else {}
-    return _document(title, "".join(body), charts, metrics if report.rows else {}, report)
+    return document(title, "".join(body), charts, report, kind="grow", metrics=metrics if report.rows else {})
 
 
 def comparison_page(report: ComparisonReport) -> str:
@@ -71,75 +70,33 @@ def comparison_page(report: ComparisonReport) -> str:
         f"{report.application} over {_planes(len(report.rows))}: {services}, "
         f"{numbers.count(report.rps)} requests a second"
     )
+    tails = [row for row in report.rows if row.tail is not None]
     body = [
         _head(title, "Which data plane is cheaper, by how much, and how sure is that?", report),
-        '<div class="chart" role="img" data-chart="comparison"></div>' if report.rows else "",
-        _section("The numbers", _table(report.rows, grouped=False)),
+        chart("comparison") if report.rows else "",
+        _verdicts(report),
+        section("The numbers", _table(report.rows, grouped=False)),
         _time_section(report.rows, ""),
-        _small_print(report.provenance, report.notes, ""),
+        _tail_section(tails),
+        small_print(report.provenance, report.notes, ""),
     ]
     charts: dict[str, Any] = {}
+    if report.verdicts:
+        charts["verdicts"] = {"figure": verdict_figure(report), "alt": sentences(report.verdicts)}
+    if tails:
+        charts["tail"] = {"figure": tail_figure(tails), "alt": tail_alt(tails)}
     if report.rows:
         charts["comparison"] = {"figure": comparison_figure(report), "alt": alt_text(report)}
         charts["attribution"] = {
             "figure": attribution_figure(report.rows),
             "alt": attribution_alt(report.rows),
         }
-    return _document(title, "".join(body), charts, {}, report)
-
-
-def _document(
-    title: str,
-    body: str,
-    charts: dict[str, Any],
-    metrics: dict[str, Any],
-    report: ComparisonReport | GrowthReport,
-) -> str:
-    kind = "grow" if isinstance(report, GrowthReport) else "compare"
-    page = {"charts": charts, "metrics": metrics, "config": PLOTLY_CONFIG, "file": f"meshsim-{kind}.json"}
-    data = report.model_dump_json(by_alias=True, indent=1)
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{POLICY}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="generator" content="meshsim {escape(report.provenance.meshsim)}">
-<link rel="icon" href="data:,">
-<title>{escape(title)}</title>
-<style>{_part("page.css")}</style>
-</head>
-<body>
-<main>{body}</main>
-<script type="application/json" id="report">{_inside_script(data)}</script>
-<script type="application/json" id="charts">{_inside_script(json.dumps(page, ensure_ascii=False))}</script>
-<script>{_plotly_js()}</script>
-<script>{_part("page.js")}</script>
-</body>
-</html>
-"""
-
-
-def _inside_script(data: str) -> str:
-    """JSON that cannot end the script element it lies in."""
-    return data.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
-
-
-@cache
-def _part(name: str) -> str:
-    return (files("meshsim.formats") / name).read_text(encoding="utf-8")
-
-
-@cache
-def _plotly_js() -> str:
-    from plotly.offline import get_plotlyjs
-
-    return str(get_plotlyjs()).replace("</script", "<\\/script")
+    return document(title, "".join(body), charts, report, kind="compare")
 
 
 def _head(title: str, question: str, report: ComparisonReport | GrowthReport) -> str:
     warnings = caveats(report.rows, report.partial)
-    warning = f'<div class="warning" role="note">{_list(warnings)}</div>' if warnings else ""
+    warning = f'<div class="warning" role="note">{bullets(warnings)}</div>' if warnings else ""
     return (
         f'<p class="kicker">meshsim · a simulation, not a measurement</p><h1>{escape(title)}</h1>'
         f'<p class="small">{escape(question)}</p><p class="answer">{escape(headline(report))}</p>{warning}'
@@ -165,8 +122,8 @@ def _crossovers(sentences: list[str], sizes: list[int]) -> str:
         return ""
     none = f"None between {sizes[0]:,} and {sizes[-1]:,} services that stands out from the sampling error."
     shown, rest = sentences[:CROSSOVERS_SHOWN] or [none], sentences[CROSSOVERS_SHOWN:]
-    more = f"<details><summary>{len(rest)} more</summary>{_list(rest)}</details>" if rest else ""
-    return _section("Where the order changes", _list(shown) + more)
+    more = f"<details><summary>{len(rest)} more</summary>{bullets(rest)}</details>" if rest else ""
+    return section("Where the order changes", bullets(shown) + more)
 
 
 COLUMNS = (
@@ -209,20 +166,16 @@ def _line(row: Row) -> str:
     gap = row.difference
     split = " / ".join(numbers.digits(part, 2) for part in (cpu.application, cpu.proxy, cpu.kernel))
     cells = [
-        _cell(numbers.dollars(row.usd_month), numbers.band(model.usd_month, numbers.dollars)),
+        cell(numbers.dollars(row.usd_month), numbers.band(model.usd_month, numbers.dollars)),
         _estimate(latency.p50),
         _estimate(latency.p90),
         _estimate(latency.p99),
         _estimate(gap.latency_us.p50, signed=True) if gap is not None else "<td>–</td>",
-        _cell(numbers.digits(cpu.total), split),
-        _cell(numbers.memory(row.memory_mib), numbers.band(model.memory_mib, numbers.memory)),
-        _cell(f"{row.pods:,}", f"{row.nodes:,} node{'' if row.nodes == 1 else 's'}"),
+        cell(numbers.digits(cpu.total), split),
+        cell(numbers.memory(row.memory_mib), numbers.band(model.memory_mib, numbers.memory)),
+        cell(f"{row.pods:,}", f"{row.nodes:,} node{'' if row.nodes == 1 else 's'}"),
     ]
     return f'<tr><th scope="row" class="name">{escape(row.dataplane)}</th>{"".join(cells)}</tr>'
-
-
-def _cell(text: str, small: str = "") -> str:
-    return f"<td>{escape(text)}{f'<small>{escape(small)}</small>' if small else ''}</td>"
 
 
 def _estimate(estimate: Estimate, *, signed: bool = False) -> str:
@@ -230,19 +183,52 @@ def _estimate(estimate: Estimate, *, signed: bool = False) -> str:
         return f'<td title="{escape(estimate.note)}">–<small>{escape(numbers.TOO_SHORT)}</small></td>'
     sign = "+" if signed and estimate.value > 0 else ""
     if estimate.low is None or estimate.high is None:
-        return _cell(sign + numbers.latency(estimate.value))
-    return _cell(sign + numbers.latency(estimate.value), numbers.span(estimate.low, estimate.high, numbers.latency))
+        return cell(sign + numbers.latency(estimate.value))
+    return cell(sign + numbers.latency(estimate.value), numbers.span(estimate.low, estimate.high, numbers.latency))
 
 
 def _time_section(rows: Sequence[Row], where: str) -> str:
     if not rows:
         return ""
     tables = "".join(_operations(row) for row in rows)
-    return _section(
+    return section(
         f"Where the time goes {where}".strip(),
         '<p class="small">Mean time on the critical path of the sampled requests; a bar adds up to the mean '
         'latency.</p><div class="chart" role="img" data-chart="attribution"></div>' + tables,
     )
+
+
+def _verdicts(report: ComparisonReport) -> str:
+    """Which of each pair is lower, and how sure that is."""
+    if not report.verdicts:
+        return ""
+    runs = f"{report.replications} replication{'s' if report.replications > 1 else ''} of each data plane"
+    return section(
+        "Which is lower",
+        f'<p class="small">Paired on the same requests, {runs}; 95 % intervals of the sampling error.</p>'
+        + chart("verdicts")
+        + bullets(verdict.sentence for verdict in report.verdicts),
+    )
+
+
+def _tail_section(rows: Sequence[Row]) -> str:
+    """Where the slowest requests spend their time."""
+    tables = "".join(
+        f"<details><summary>What the slowest wait for over {escape(row.dataplane)}</summary>"
+        + table(
+            ("what", "operation", "median", "slowest", "more"),
+            [
+                (part.kind, part.operation, *map(numbers.latency, part.us), numbers.latency(part.more_us))
+                for part in compared(row.tail)[:OPERATIONS_SHOWN]
+            ],
+            "The slowest requests",
+            names=2,
+        )
+        + "</details>"
+        for row in rows
+        if row.tail is not None
+    )
+    return section("Where the slowest requests spend their time", chart("tail") + tables) if rows else ""
 
 
 def _operations(row: Row) -> str:
@@ -250,7 +236,7 @@ def _operations(row: Row) -> str:
         f'<tr><th scope="row" class="name">{escape(part.operation)}</th>'
         f'<td class="name">{escape(part.component)}</td>'
         + "".join(
-            _cell(numbers.latency(us)) for us in (spent_us(part), part.running_us, part.queueing_us, part.waiting_us)
+            cell(numbers.latency(us)) for us in (spent_us(part), part.running_us, part.queueing_us, part.waiting_us)
         )
         + "</tr>"
         for part in dearest(row.attribution, OPERATIONS_SHOWN)
@@ -264,33 +250,6 @@ def _operations(row: Row) -> str:
         f'<div class="table" tabindex="0"><table><thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table>'
         "</div></details>"
     )
-
-
-def _small_print(source: Provenance, notes: Sequence[str], rate: str) -> str:
-    facts = {
-        "meshsim": source.meshsim,
-        "seed": str(source.seed),
-        "application": f"{source.application}, sha256 {source.application_hash[:16]}…",
-        "costs": f"{', '.join(source.costs)}, sha256 {source.costs_hash[:16]}…",
-        "nodes": f"{source.machine}, prices of {source.price_date}",
-        "policy": source.policy,
-    }
-    listed = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in facts.items())
-    assumed = _section("What is assumed", _list([*assumptions(source, rate), *notes]))
-    missing = _section("What this does not model", _list(NOT_MODELLED))
-    return f'<div class="two"><div>{assumed}</div><div>{missing}</div></div>' + _section(
-        "How to get the same numbers",
-        f"<pre><code>{escape(source.command)}</code></pre><dl>{listed}</dl>"
-        '<p style="margin-top:14px"><button type="button" id="save">Save the data as JSON</button></p>',
-    )
-
-
-def _section(title: str, content: str) -> str:
-    return f"<section><h2>{escape(title)}</h2>{content}</section>"
-
-
-def _list(items: Iterable[str]) -> str:
-    return f"<ul>{''.join(f'<li>{escape(item)}</li>' for item in items)}</ul>"
 
 
 def _planes(count: int) -> str:

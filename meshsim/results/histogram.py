@@ -155,11 +155,6 @@ class BatchedHistogram:
         rows = self.cells if batches is None else self.cells[list(batches)]
         return self._quantile(rows.sum(axis=0), p)
 
-    def quantile_without_each(self, p: float) -> Floats:
-        """(batches,) quantile ``p`` of the values outside each batch, ns: what a jackknife asks for."""
-        pooled = self.cells.sum(axis=0)
-        return np.array([self._quantile(pooled - row, p) for row in self.cells])
-
     def at_or_below(self, value: float) -> Floats:
         """(batches,) values of each batch at or below ``value`` (ns); the inverse of ``quantile``."""
         if value < 0:

@@ -95,6 +95,9 @@ class Tail(Out):
 
     typical: list[Attribution] = Field(description="Mean of those between the 45th and the 55th percentile")
     slowest: list[Attribution] = Field(description="Mean of those above slowest_from")
+    throttled: list[str] = Field(
+        default=[], description="Operations of containers with a CPU limit that was met: in line may mean throttled"
+    )
     slowest_from: float = Field(description="Quantile of the sampled latencies: 0.99 is the slowest hundredth")
     typical_requests: int
     slowest_requests: int
@@ -133,6 +136,9 @@ class Row(Out):
     pods: int
     nodes: int
     usd_month: float
+    config_mib: float = Field(default=0.0, description="Configuration that all proxies and agents together hold")
+    push_kib_s: float = Field(default=0.0, description="Sent to them on average, at the churn asked for")
+    control_plane_cores: float = Field(default=0.0, description="CPU to compute what is sent; not in cpu_cores")
     requests: int
     failed: int
     events: int
@@ -261,7 +267,7 @@ class SolutionReport(Out):
 
     schema_: Literal["meshsim/solve/1"] = Field(default="meshsim/solve/1", alias="schema")
     application: str
-    find: Literal["rps", "nodes", "replicas"]
+    find: Literal["rps", "nodes", "replicas", "proxy-cpu-limit"]
     unit: str
     of: Literal["p50", "p90", "p99", "p999"]
     target_ms: float
@@ -337,5 +343,49 @@ class SensitivityReport(Out):
     draws: int
     provenance: Provenance
     refused: list[Refused] = []
+    notes: list[str] = []
+    partial: bool = False
+
+
+class MetastabilityCell(Out):
+    """One load under one retry policy: whether it works, and whether a trigger tips it."""
+
+    dataplane: str
+    rps: float
+    policy: str = Field(description="Retries, and after @ the retry budget: 3, 3@20%")
+    verdict: Literal["safe", "vulnerable", "stuck"] | None = Field(description="Null if it was not simulated")
+    good_before: float | None = Field(description="Share of good answers in the second half of the calm before")
+    good_after: float | None = Field(description="The same in the last quarter of the time to recover")
+    recovery_s: float | None = Field(description="From the end of the trigger until it stays well; null if it does not")
+    runs: dict[str, int] = Field(description="Replications by what came out; the verdict is the worst")
+    reason: str = Field(default="", description="Why it was not simulated")
+
+
+class MetastabilityBoundary(Out):
+    """What operational analysis expects of one retry policy."""
+
+    dataplane: str
+    policy: str
+    capacity_rps: float = Field(description="Where the busiest station saturates: above it, stuck")
+    sustained_rps: float | None = Field(
+        description="Capacity over attempts a request: above it an overload feeds itself; null where that is not known"
+    )
+
+
+class MetastabilityReport(Out):
+    """``metastable --json``."""
+
+    schema_: Literal["meshsim/metastable/1"] = Field(default="meshsim/metastable/1", alias="schema")
+    application: str
+    trigger: str = Field(description="What was done to it, in words")
+    timeout_ms: float = Field(description="Of an attempt")
+    calls: Literal["entry", "all"]
+    good_share: float = Field(description="It works while at least this share of the answers is good")
+    calm_s: float
+    trigger_s: float
+    within_s: float = Field(description="Time to recover")
+    cells: list[MetastabilityCell]
+    boundaries: list[MetastabilityBoundary]
+    provenance: Provenance
     notes: list[str] = []
     partial: bool = False

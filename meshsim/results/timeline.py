@@ -36,6 +36,16 @@ class Timeline:
         for values in (self.good, self.failed, self.latency_ns):
             values[:] = [a + b for a, b in zip(values[::2], values[1::2], strict=True)] + [0] * (BINS // 2)
 
+    def coarse(self, most: int) -> tuple[int, list[tuple[int, int, int]]]:
+        """(width of a bin in ns, (good, failed, sum of latencies) of each up to the last answer); ``most`` bins."""
+        width, bins = self.width_ns, list(zip(self.good, self.failed, self.latency_ns, strict=True))
+        while len(bins) > most:
+            width *= 2
+            bins = [(a + d, b + e, c + f) for (a, b, c), (d, e, f) in zip(bins[::2], bins[1::2], strict=True)]
+        while bins and not (bins[-1][0] or bins[-1][1]):
+            bins.pop()
+        return width, bins
+
     def rows(self) -> list[dict[str, float]]:
         """One row a bin up to the last answer: its end (s), good and failed answers a second, mean latency (us)."""
         last = max((n for n in range(BINS) if self.good[n] or self.failed[n]), default=-1)

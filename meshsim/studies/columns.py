@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 QUANTILES = ("p50", "p90", "p99", "p999")
 UNITS = {"run.warmup": "run_warmup_share"}
 """Columns whose field does not say its unit, or says it otherwise."""
+TIMELINE_BINS = 128
+TIMELINE = ("timeline_good", "timeline_failed", "timeline_latency_ns")
+"""Answers by time, one entry a bin: good ones, failed ones, and the sum of their latencies."""
 MODEL_ERRORS = {"latency_p50": "us", "cpu": "cores", "memory": "mib", "usd": "month"}
 
 
@@ -33,6 +36,7 @@ def column_types() -> dict[str, type]:
         types |= {f"latency_{name}{end}_us": float for end in ("", "_low", "_high")}
     types |= {f"cpu_{name}_cores": float for name in ("application", "proxy", "kernel", "total")}
     types |= {"memory_mib": float, "pods": int, "nodes": int, "usd_month": float}
+    types |= {"config_mib": float, "push_kib_s": float, "control_plane_cores": float}
     types |= {
         "requests": int,
         "failed_requests": int,
@@ -43,6 +47,7 @@ def column_types() -> dict[str, type]:
     }
     for name, unit in MODEL_ERRORS.items():
         types |= {f"model_error_{name}{end}_{unit}": float for end in ("_low", "_high")}
+    types |= {"timeline_bin_ns": int, **dict.fromkeys(TIMELINE, list)}
     types |= {"audit_ok": bool, "error": str, "fingerprint": str, "scenario": str}
     return types | {f"{name}_hash": str for name in ("application", "dataplane", "machine", "costs")}
 
@@ -53,6 +58,8 @@ def values(point: SweepPoint, row: Row | None, result: RunResult | None, error: 
     found |= _asked(point) | {"error": error}
     if row is not None and result is not None:
         found |= _numbers(row) | {"fingerprint": fingerprint(result)}
+        found["timeline_bin_ns"], bins = result.timeline.coarse(TIMELINE_BINS)
+        found |= {name: [values[number] for values in bins] for number, name in enumerate(TIMELINE)}
     return found
 
 
@@ -68,7 +75,7 @@ def table(row: dict[str, Any]) -> pa.Table:
 def _schema() -> pa.Schema:
     import pyarrow as pa
 
-    kinds = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
+    kinds = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_(), list: pa.list_(pa.int64())}
     return pa.schema([(name, kinds[kind]) for name, kind in column_types().items()])
 
 
@@ -117,7 +124,8 @@ def _numbers(row: Row) -> dict[str, Any]:
     for name, unit in MODEL_ERRORS.items():
         found[f"model_error_{name}_low_{unit}"] = bands[name].low
         found[f"model_error_{name}_high_{unit}"] = bands[name].high
-    for name in ("memory_mib", "pods", "nodes", "usd_month", "requests", "events", "busiest"):
+    bill = ("memory_mib", "pods", "nodes", "usd_month", "config_mib", "push_kib_s", "control_plane_cores")
+    for name in (*bill, "requests", "events", "busiest"):
         found[name] = getattr(row, name)
     return found | {
         "failed_requests": row.failed,

@@ -24,6 +24,7 @@ from meshsim.studies.inputs import Inputs, Settings, prepare_points
 from meshsim.studies.point import Point, cpu_difference, usd_difference
 from meshsim.studies.question import Common, ask
 from meshsim.studies.report import Reported
+from meshsim.studies.row import MIB
 from meshsim.studies.setup import checked
 
 Rate = Literal["per-service", "total"]
@@ -143,7 +144,11 @@ METRICS = (
     ("usd_month", "USD/month", "costs less"),
     ("p50", "us", "has a lower median latency"),
     ("p99", "us", "has a lower p99 latency"),
+    ("config_mib", "MiB", "holds less configuration"),
+    ("push_kib_s", "KiB/s", "is sent less configuration at this churn"),
 )
+EXACT = ("memory_mib", "config_mib", "push_kib_s")
+"""Computed, not sampled: known at every size."""
 
 
 def _crossovers(
@@ -153,7 +158,7 @@ def _crossovers(
     rates: dict[int, float],
     points: dict[tuple[int, str], Point],
 ) -> list[Crossover]:
-    memory = _Memory(inputs, settings, rps, per_service=len(set(rates.values())) > 1)
+    bills = _Bills(inputs, settings, rps, per_service=len(set(rates.values())) > 1)
     found: list[Crossover] = []
     for metric, unit, words in METRICS:
         for a, b in combinations([plane.name for plane in inputs.dataplanes], 2):
@@ -163,15 +168,15 @@ def _crossovers(
                 if (size, a) in points and (size, b) in points
                 if (gap := _gap(metric, size, points[size, a], points[size, b])) is not None
             ]
-            exact = memory.difference(a, b) if metric == "memory_mib" else None
+            exact = bills.difference(metric, a, b) if metric in EXACT else None
             found += crossovers(metric, unit, words, a, b, gaps, exact)
     return found
 
 
 def _gap(metric: str, size: int, a: Point, b: Point) -> Gap | None:
     """How much more A needs than B; None where the runs were too short to say."""
-    if metric == "memory_mib":
-        return Gap(size, a.row.memory_mib - b.row.memory_mib)
+    if metric in EXACT:
+        return Gap(size, getattr(a.row, metric) - getattr(b.row, metric))
     if metric in ("p50", "p99"):
         apart = quantile_difference(a.latency, b.latency, {"p50": 0.5, "p99": 0.99}[metric])
     else:
@@ -181,15 +186,15 @@ def _gap(metric: str, size: int, a: Point, b: Point) -> Gap | None:
     return Gap(size, apart.value, (apart.high - apart.low) / 2)
 
 
-class _Memory:
-    """Memory at any size, from the static bill; each size is placed once a data plane."""
+class _Bills:
+    """Memory, configuration and push work at any size, from the static bill; placed once a size and data plane."""
 
     def __init__(self, inputs: Inputs, settings: Settings, rps: float, per_service: bool) -> None:
         self.inputs, self.settings, self.rps, self.per_service = inputs, settings, rps, per_service
         self.scaled: dict[int, Application] = {}
-        self.known: dict[tuple[str, int], float] = {}
+        self.known: dict[tuple[str, int], dict[str, float]] = {}
 
-    def __call__(self, name: str, size: int) -> float:
+    def __call__(self, name: str, size: int) -> dict[str, float]:
         if (name, size) not in self.known:
             inputs = self.inputs
             growth = size / len(inputs.application.services) if self.per_service else 1.0
@@ -198,9 +203,14 @@ class _Memory:
             plane = next(plane for plane in keep_pace(inputs, growth).dataplanes if plane.name == name)
             scenario = self.settings.scenario(inputs, name, self.rps * growth, size)
             bill = static_bill(self.scaled[size], plane, inputs.machine, scenario, inputs.costs)
-            self.known[name, size] = bill.memory_mib
+            pushed = bill.control_plane
+            self.known[name, size] = {
+                "memory_mib": bill.memory_mib,
+                "config_mib": 0.0 if pushed is None else pushed.config_bytes / MIB,
+                "push_kib_s": 0.0 if pushed is None else pushed.push_bytes_s / 1024,
+            }
         return self.known[name, size]
 
-    def difference(self, a: str, b: str) -> Callable[[int], float]:
-        """Memory of A less that of B, MiB, as a function of the number of services."""
-        return lambda size: self(a, size) - self(b, size)
+    def difference(self, metric: str, a: str, b: str) -> Callable[[int], float]:
+        """What A needs less what B needs, as a function of the number of services."""
+        return lambda size: self(a, size)[metric] - self(b, size)[metric]

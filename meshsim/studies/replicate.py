@@ -207,6 +207,7 @@ def _mean_tail(tails: Sequence[Tail]) -> Tail | None:
     return Tail(
         typical=_mean_attribution([tail.typical for tail in tails]),
         slowest=_mean_attribution([tail.slowest for tail in tails]),
+        throttled=sorted({operation for tail in tails for operation in tail.throttled}),
         slowest_from=_mean([tail.slowest_from for tail in tails]),
         typical_requests=sum(tail.typical_requests for tail in tails),
         slowest_requests=sum(tail.slowest_requests for tail in tails),

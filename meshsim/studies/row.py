@@ -20,6 +20,7 @@ from meshsim.scenario.machine import Machine
 HOURS_A_MONTH = 730.0
 """8 760 hours a year over twelve months, as cloud price lists count."""
 Z95 = 1.96
+MIB = 1024.0 * 1024.0
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p999": 0.999}
 
 
@@ -59,6 +60,7 @@ def make_row(result: RunResult, dataplane: str, services: int, machine: Machine)
     mean = mean_interval(result.latency)
     utilisation = _utilisation(result)
     worst = int(np.argmax(utilisation))
+    pushed = bill.control_plane
     return Row(
         dataplane=dataplane,
         engine=result.engine,
@@ -71,6 +73,9 @@ def make_row(result: RunResult, dataplane: str, services: int, machine: Machine)
         pods=bill.pods,
         nodes=bill.nodes,
         usd_month=price.usd_month(cpu.total, bill.memory_mib),
+        config_mib=0.0 if pushed is None else pushed.config_bytes / MIB,
+        push_kib_s=0.0 if pushed is None else pushed.push_bytes_s / 1024,
+        control_plane_cores=0.0 if pushed is None else pushed.control_plane_cores,
         requests=result.measured,
         failed=result.measured_failed,
         error_rate=result.measured_failed / max(result.measured, 1),
@@ -83,7 +88,7 @@ def make_row(result: RunResult, dataplane: str, services: int, machine: Machine)
         utilisation=float(utilisation[worst]),
         model_error=_model_error(plan, cores_by_tag, cpu, price, attribution, latency.p50.value, mean.value),
         attribution=attribution,
-        tail=tail(result.records, plan),
+        tail=tail(result.records, plan, result.counts.get("cpu_throttles", 0)),
         audit=audit(result),
     )
 

@@ -1,6 +1,7 @@
 """The question in reverse: what does it take to keep a latency target, and on which data planes can it be kept at all?
 
-The highest rate, the fewest nodes, or the fewest replicas such that a quantile of latency is at most the target. Each
+The highest rate, or the fewest nodes, the fewest replicas or the lowest CPU limit of proxies such that a quantile of
+latency is at most the target. Each
 trial is a simulation with the same random numbers, so latency changes smoothly from one value to the next, and a
 bisection between a value that keeps the target and one that misses it finds where it stops. Both ends of the answer
 are then simulated again with other random numbers.
@@ -15,9 +16,9 @@ from pathlib import Path
 from typing import Literal, Unpack
 
 from meshsim.results.rows import Estimate, Solution, SolutionReport, Trial
-from meshsim.scenario.application import Application
+from meshsim.scenario.application import Application, Resources
 from meshsim.scenario.base import MeshsimError
-from meshsim.scenario.dataplane import DataPlane
+from meshsim.scenario.dataplane import DataPlane, Proxy
 from meshsim.scenario.suggest import choices
 from meshsim.studies import defaults
 from meshsim.studies.inputs import jobs_for, plain
@@ -29,11 +30,17 @@ from meshsim.studies.row import QUANTILES
 from meshsim.studies.setup import Prepared
 from meshsim.studies.warmup import warmup_share
 
-Find = Literal["rps", "nodes", "replicas"]
-UNITS: dict[str, str] = {"rps": "requests/s", "nodes": "nodes", "replicas": "replicas of each service"}
+Find = Literal["rps", "nodes", "replicas", "proxy-cpu-limit"]
+UNITS: dict[str, str] = {
+    "rps": "requests/s",
+    "nodes": "nodes",
+    "replicas": "replicas of each service",
+    "proxy-cpu-limit": "millicores for each proxy",
+}
+LEAST_MILLICORES = 1.0
 REQUESTS = 6_000
 TOLERANCE = 0.05
-"""The highest rate is known to that share."""
+"""The highest rate and the lowest limit are known to that share."""
 MOST_COUNT = 4_096
 """Nodes or replicas that are tried at most."""
 LEAST_RPS, MOST_RPS = 0.1, 100_000_000.0
@@ -57,6 +64,17 @@ class Case:
     target_us: float
     of: Metric
     budget: int
+    proxy: str | None = None
+
+    @property
+    def limited(self) -> list[Proxy]:
+        """Proxies whose CPU limit is varied: those in containers of their own."""
+        return [one for one in self.prepared.dataplane.proxies if _is_limited(one, self.proxy)]
+
+    @property
+    def most_millicores(self) -> float:
+        """As a limit it is none: all cores of a node."""
+        return 1000.0 * self.prepared.machine.cores
 
     def at(self, value: float, more_seed: int) -> Prepared:
         """The scenario at a value, with its seed moved on."""
@@ -70,6 +88,9 @@ class Case:
             update["run"] = run.model_copy(update={"warmup": share})
         elif self.find == "nodes":
             update["cluster"] = scenario.cluster.model_copy(update={"nodes": int(value)})
+        elif self.find == "proxy-cpu-limit":
+            proxies = [_with_limit(one, value) if one in self.limited else one for one in prepared.dataplane.proxies]
+            prepared = replace(prepared, dataplane=prepared.dataplane.model_copy(update={"proxies": proxies}))
         else:
             services = [
                 one.model_copy(update={"replicas": int(value)}) if self.service in (None, one.name) else one
@@ -77,6 +98,18 @@ class Case:
             ]
             original = original.model_copy(update={"services": services})
         return replace(prepared, original=original, scenario=scenario.model_copy(update=update))
+
+
+def _is_limited(proxy: Proxy, name: str | None) -> bool:
+    return proxy.placed != "library" and name in (None, proxy.name)
+
+
+def _with_limit(proxy: Proxy, millicores: float) -> Proxy:
+    """Kubernetes refuses to reserve more than the limit, so the reservation goes down with it."""
+    reserved = proxy.requests.model_copy(update={"cpu_millicores": min(proxy.requests.cpu_millicores, millicores)})
+    memory = (proxy.limits or proxy.requests).memory_mib
+    limits = Resources(cpu_millicores=millicores, memory_mib=memory)
+    return proxy.model_copy(update={"limits": limits, "requests": reserved})
 
 
 class _Stopped(Exception):
@@ -127,8 +160,14 @@ class Search:
 def solve_case(case: Case, tick: Tick, stop: Stop) -> Solution | None:
     """The answer for one data plane; None if stopped."""
     search = Search(case, tick, stop)
+    if case.find == "proxy-cpu-limit" and not case.limited:
+        which = "whose CPU could be limited" if case.proxy is None else f"named {case.proxy}"
+        return _refused(case, search, f"{case.prepared.dataplane.name} has no proxy {which}.")
     try:
-        answer, beyond = (_highest if case.find == "rps" else _fewest)(search)
+        answer, beyond = SEARCHES[case.find](search)
+        across = None if answer is None else _across(case, answer)
+        if across is not None and search.trial(across).outcome == "missed":
+            return _refused(case, search, _not_monotone(case, answer, across))
         # An answer that other random numbers do not bear out was luck: step back until they do.
         steps = 0
         while answer is not None and search.trial(answer, APART).outcome != "kept" and steps < MOST_STEPS:
@@ -154,7 +193,32 @@ def solve_case(case: Case, tick: Tick, stop: Stop) -> Solution | None:
 
 
 def _step_back(find: Find, answer: float) -> float:
-    return float(f"{answer / (1 + TOLERANCE):.4g}") if find == "rps" else answer + 1
+    if find == "rps":
+        return float(f"{answer / (1 + TOLERANCE):.4g}")
+    return float(f"{answer * (1 + TOLERANCE):.4g}") if find == "proxy-cpu-limit" else answer + 1
+
+
+def _across(case: Case, answer: float) -> float | None:
+    """A value well on the good side of the answer, which has to keep the target too."""
+    if case.find == "rps":
+        return float(f"{answer / 2:.4g}") if answer / 2 >= LEAST_RPS else None
+    return min(2 * answer, case.most_millicores) if case.find == "proxy-cpu-limit" else 2 * answer
+
+
+def _not_monotone(case: Case, answer: float | None, across: float) -> str:
+    return (
+        f"{case.prepared.dataplane.name} has no single answer: {_target(case)} is kept with {answer:g} "
+        f"{_unit(case)}, but missed with {across:g}; the search needs a latency that goes one way only."
+    )
+
+
+def _refused(case: Case, search: Search, sentence: str) -> Solution:
+    """No answer, and why."""
+    first = search.trials[0].latency_us if search.trials else None
+    return Solution(
+        dataplane=case.prepared.dataplane.name, answer=None, beyond=None, latency_us=first, latency_beyond_us=None,
+        verified=None, trials=sorted(search.trials, key=lambda trial: trial.value), sentence=sentence,
+    )  # fmt: skip
 
 
 def _highest(search: Search) -> tuple[float | None, float | None]:
@@ -193,6 +257,27 @@ def _fewest(search: Search) -> tuple[float | None, float | None]:
     return float(high), float(low) if low else None
 
 
+def _lowest_limit(search: Search) -> tuple[float | None, float | None]:
+    """(lowest CPU limit that keeps the target, highest that does not); from no limit downwards."""
+    high = search.case.most_millicores
+    if not search.keeps(high):
+        return None, None
+    low = high / 2
+    while search.keeps(low):
+        high, low = low, low / 2
+        if low < LEAST_MILLICORES:
+            return high, None
+    while high / low > 1 + TOLERANCE:
+        middle = float(f"{math.sqrt(low * high):.4g}")
+        if middle in (low, high):
+            break
+        low, high = (low, middle) if search.keeps(middle) else (middle, high)
+    return high, low
+
+
+SEARCHES = {"rps": _highest, "nodes": _fewest, "replicas": _fewest, "proxy-cpu-limit": _lowest_limit}
+
+
 def _is_flat(search: Search, low: int, high: int) -> bool:
     """Twice as many have brought nothing any more: more of them will not."""
     before, now = (search.known[float(value), 0].latency_us for value in (low, high))
@@ -202,9 +287,7 @@ def _is_flat(search: Search, low: int, high: int) -> bool:
 
 
 def _sentence(case: Case, search: Search, answer: float | None, beyond: float | None) -> str:
-    name, of = case.prepared.dataplane.name, {"p999": "p99.9"}.get(case.of, case.of)
-    target = f"{of} of at most {case.target_us / 1000:g} ms"
-    unit = UNITS[case.find] if case.service is None else f"replicas of {case.service}"
+    name, target, unit = case.prepared.dataplane.name, _target(case), _unit(case)
     if answer is None:
         best = min((t.latency_us.value for t in search.trials if t.latency_us and t.latency_us.value), default=None)
         reason = next((trial.reason for trial in search.trials if trial.reason), "")
@@ -218,6 +301,16 @@ def _sentence(case: Case, search: Search, answer: float | None, beyond: float | 
     return f"{name} keeps a {target} with {answer:g} {unit}{edge}."
 
 
+def _target(case: Case) -> str:
+    return f"{ {'p999': 'p99.9'}.get(case.of, case.of) } of at most {case.target_us / 1000:g} ms"
+
+
+def _unit(case: Case) -> str:
+    if case.find == "proxy-cpu-limit" and case.proxy is not None:
+        return f"millicores for {case.proxy}"
+    return UNITS[case.find] if case.service is None else f"replicas of {case.service}"
+
+
 def solve(
     application: str | Path | Application,
     find: Find,
@@ -227,18 +320,22 @@ def solve(
     *,
     of: Metric = "p99",
     service: str | None = None,
+    proxy: str | None = None,
     budget: int = BUDGET,
     services: int | None = None,
     **common: Unpack[Common],
 ) -> SolutionReport:
-    """The highest ``rps``, or the fewest ``nodes`` or ``replicas``, with the quantile ``of`` at most ``target_ms``.
+    """The highest ``rps``, or the fewest ``nodes``, ``replicas`` or millicores of "proxy-cpu-limit", with the
+    quantile ``of`` at most ``target_ms``.
 
     "At most" means that the upper end of its 95 % interval is: then it is more with a chance of 2.5 %. While the
     interval contains the target, replications are added, up to ``budget``; what then is still unsure counts as not
-    kept. ``service``: whose replicas are varied, all services' if left out. The rate is found to 5 %, numbers
-    exactly, taking it that latency only rises with the rate and only falls with nodes or replicas. The rest is as in
-    ``compare`` (``requests``: measured ones of a trial, 6 000). A data plane that cannot keep the target has no
-    answer and a sentence that says so. Close to saturation a short run does not see how long the queues become: an
+    kept. ``service``: whose replicas are varied, all services' if left out; ``proxy``: whose CPU limit, all proxies'
+    in containers of their own if left out (a limit below the reservation lowers that too). Rate and limit are found to
+    5 %, numbers exactly, taking it that latency only rises with the rate and only falls with the others; where half the
+    rate, or twice the number, misses the target that the answer keeps, there is no answer but a sentence. The rest
+    is as in ``compare`` (``requests``: measured ones of a trial, 6 000). A data plane that cannot keep the target has
+    no answer and a sentence that says so. Close to saturation a short run does not see how long the queues become: an
     answer there needs long runs. Raises MeshsimError for wrong input.
     """
     if find not in UNITS:
@@ -251,12 +348,17 @@ def solve(
         raise MeshsimError(f"budget: {budget} received; must be from 1 to 1,000 replications")
     if service is not None and find != "replicas":
         raise MeshsimError(f"service: {service} received; it goes with replicas, and {find} is asked for")
+    if proxy is not None and find != "proxy-cpu-limit":
+        raise MeshsimError(f"proxy: {proxy} received; it goes with proxy-cpu-limit, and {find} is asked for")
     asked = ask(application, dataplanes, common, requests=REQUESTS)
     names = [one.name for one in asked.inputs.application.services]
     if service is not None and service not in names:
         raise MeshsimError(f"service: {service!r} received; {choices(service, names)}")
     tasks = asked.tasks(rps, services)
-    cases = [Case(prepared, find, service, target_ms * 1000, of, budget) for prepared in tasks]
+    known = [one.name for plane in asked.inputs.dataplanes for one in plane.proxies if _is_limited(one, None)]
+    if proxy is not None and proxy not in known:
+        raise MeshsimError(f"proxy: {proxy!r} received; " + (choices(proxy, known) if known else "there is none"))
+    cases = [Case(prepared, find, service, target_ms * 1000, of, budget, proxy) for prepared in tasks]
     found: dict[int, Solution] = {}
     work: Work[Case, Solution] = solve_case
     complete = run_all(
@@ -264,7 +366,7 @@ def solve(
         on_result=found.__setitem__, on_progress=asked.on_progress, should_stop=asked.should_stop,
     )  # fmt: skip
     own = ["--find", find, "--target", f"{plain(target_ms)}ms", "--of", of, "--budget", str(budget)]
-    own += [*option("service", service), *option("services", services)]
+    own += [*option("service", service), *option("proxy", proxy), *option("services", services)]
     return SolutionReport(
         application=asked.name,
         find=find,

@@ -167,6 +167,12 @@ Block = list[dict[str, Pick]]
 """Alternatives, each with values for some fields."""
 
 
+def as_point(prepared: Prepared, hashes: dict[str, str]) -> SweepPoint:
+    """A scenario under the name by which its numbers are kept; ``hashes``: of what it names."""
+    scenario = prepared.scenario.model_dump(mode="json", exclude={"name"})
+    return SweepPoint(canonical_hash({"scenario": scenario, **hashes, "model": model_version()})[:32], prepared, hashes)
+
+
 def read_study(path: str | Path) -> list[SweepPoint]:
     """Every point of a study file, in its order (of a grid, the last field changes fastest), each once.
 
@@ -340,9 +346,9 @@ class _Library:
             "costs": self.hashed(books, costs.books),
         }
         scenario = with_rates(scenario, self.base)
-        identity = {"scenario": scenario.model_dump(mode="json", exclude={"name"}), **hashes, "model": model_version()}
-        prepared = Prepared(scenario, application, plane, machine, costs, (*notes, *map(str, costs.scales)))
-        return SweepPoint(canonical_hash(identity)[:32], prepared, hashes)
+        return as_point(
+            Prepared(scenario, application, plane, machine, costs, (*notes, *map(str, costs.scales))), hashes
+        )
 
     def get(self, at: Document, name: tuple[str, ...], load: Callable[[str, Path], Any]) -> Any:
         if name not in self.read:

@@ -114,14 +114,33 @@ def sweep(
     store = Store(Path(out))
     if dry_run:
         return _dry_run(store, points, processes, on_progress, should_stop)
+    return fill(
+        store, points, inputs, name, str(study), jobs=processes, scheduler=scheduler, on_progress=on_progress,
+        should_stop=should_stop,
+    )  # fmt: skip
+
+
+def fill(
+    store: Store,
+    points: list[SweepPoint],
+    inputs: dict[str, dict[str, Any]],
+    name: str,
+    source: str,
+    *,
+    jobs: int,
+    scheduler: str | None = None,
+    on_progress: Progress | None = None,
+    should_stop: Stop | None = None,
+) -> Sweep:
+    """Compute the points that a folder does not hold yet; ``inputs``: what they name, by hash, for ``replay``."""
     store.open(model_version())
     keys = [point.key for point in points]
-    store.keep_study(canonical_hash({"keys": keys})[:16], name, str(study), keys)
+    store.keep_study(canonical_hash({"keys": keys})[:16], name, source, keys)
     for hash_, thing in inputs.items():
         store.keep_input(hash_, thing)
     errors = store.errors(keys)
     known = len(errors)
-    run = _Run(store, processes, scheduler, on_progress, should_stop)
+    run = _Run(store, jobs, scheduler, on_progress, should_stop)
     complete = run.all([point for point in points if point.key not in errors])
     errors = store.errors(keys)
     failed = sum(error != "" for error in errors.values())

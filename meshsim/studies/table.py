@@ -40,6 +40,9 @@ def _metrics(row: Row) -> Iterator[tuple[Any, ...]]:
     yield "pods", row.pods, None, None, "pods"
     yield "nodes", row.nodes, None, None, "nodes"
     yield "usd_month", row.usd_month, None, None, "USD/month"
+    yield "config_mib", row.config_mib, None, None, "MiB"
+    yield "push_kib_s", row.push_kib_s, None, None, "KiB/s"
+    yield "control_plane_cores", row.control_plane_cores, None, None, "cores"
     yield "utilisation", row.utilisation, None, None, "share"
     bands, of = row.model_error, {"latency_us_p50": row.latency_us.p50.value, "cpu_cores": row.cpu_cores.total}
     of |= {"memory_mib": row.memory_mib, "usd_month": row.usd_month}

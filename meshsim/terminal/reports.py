@@ -64,6 +64,11 @@ def growth(report: GrowthReport) -> Iterator[RenderableType]:
         yield size_table("CPU, cores", report.rows, lambda row: numbers.digits(row.cpu_cores.total))
         yield size_table("memory, GiB", report.rows, lambda row: numbers.digits(row.memory_mib / 1024))
         yield size_table("US dollars a month", report.rows, lambda row: numbers.digits(row.usd_month))
+        yield size_table(
+            "configuration that the fleet holds, MiB", report.rows, lambda row: numbers.digits(row.config_mib)
+        )
+        if any(row.push_kib_s for row in report.rows):
+            yield size_table("pushed, KiB/s", report.rows, lambda row: numbers.digits(row.push_kib_s))
         yield from too_short(report.rows, ("p50", "p99"))
         yield from failed_audits(report.rows)
         yield paragraph("Crossovers", bold=True)
@@ -291,18 +296,16 @@ def attribution_table(row: Row) -> Table:
 
 def tail_table(tail: Tail) -> Table:
     """What the slowest requests wait for that typical ones do not, the largest difference first."""
-    unit = {"running": "running", "queueing": "in line", "waiting": "off the CPU"}
     table = new_table(
         f"Where the slowest {1 - tail.slowest_from:.1%} spend their time, µs (mean of {tail.slowest_requests} "
         f"requests, against {tail.typical_requests} around the median)"
     )
-    for name in ("who", "operation", "how"):
+    for name in ("what", "operation"):
         table.add_column(name)
     for name in ("median", "slowest", "more"):
         table.add_column(name, justify="right")
     for part in compared(tail)[:TAIL_SHOWN]:
-        numbers_ = (part.typical_us, part.slowest_us, part.slowest_us - part.typical_us)
-        table.add_row(part.component, escape(part.operation), unit[part.phase], *(f"{us:,.1f}" for us in numbers_))
+        table.add_row(part.kind, escape(part.operation), *(f"{us:,.1f}" for us in (*part.us, part.more_us)))
     return table
 
 

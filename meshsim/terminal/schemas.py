@@ -7,7 +7,13 @@ from typing import Any
 from pydantic import BaseModel
 
 from meshsim.formats.schema import MODELS, json_schema
-from meshsim.results.rows import ComparisonReport, GrowthReport, SensitivityReport, SolutionReport
+from meshsim.results.rows import (
+    ComparisonReport,
+    GrowthReport,
+    MetastabilityReport,
+    SensitivityReport,
+    SolutionReport,
+)
 from meshsim.scenario.base import MeshsimError
 from meshsim.scenario.suggest import choices
 from meshsim.studies.study import Study
@@ -17,6 +23,7 @@ REPORTS: dict[str, type[BaseModel]] = {
     "grow": GrowthReport,
     "solve": SolutionReport,
     "sensitivity": SensitivityReport,
+    "metastable": MetastabilityReport,
 }
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 KINDS = {
@@ -30,6 +37,7 @@ KINDS = {
     "grow": "what `grow --json` prints",
     "solve": "what `solve --json` prints",
     "sensitivity": "what `sensitivity --json` prints",
+    "metastable": "what `metastable --json` prints",
 }
 
 

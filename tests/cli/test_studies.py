@@ -59,9 +59,27 @@ def test_solve_and_sensitivity_answer_in_words_and_in_json(tmp_path: Path) -> No
     assert len(report["bands"]) == 4
 
 
+def test_a_metastability_map_in_words_in_json_and_as_a_page(tmp_path: Path) -> None:
+    asked = ["metastable", "two-tier", "--dataplanes", "no-mesh", "--timeout", "10ms", "--rps", "100,300", "--retries",
+             "0,2@20%", "--out", "map", "--jobs", "1"]  # fmt: skip
+    shown = meshsim(*asked, "--html", "map.html", cwd=tmp_path).stdout
+    assert "two-tier: 5 times the load for 0.1 s" in shown
+    assert "2@20%" in shown
+    assert "is tipped with 0 retries" in (tmp_path / "map.html").read_text()
+    report = valid(json.loads(meshsim(*asked, "--json", cwd=tmp_path).stdout), "metastable", tmp_path)
+    assert [cell["verdict"] for cell in report["cells"]] == ["safe"] * 4
+    again = report["provenance"]["command"].split()[1:]
+    assert json.loads(meshsim(*again, "--json", cwd=tmp_path).stdout)["cells"] == report["cells"]
+    status = json.loads(meshsim("sweep", "status", "map", "--json", cwd=tmp_path).stdout)
+    assert (status["points"], status["studies"][0]["missing"]) == (4, 0)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["metastable", "bookinfo"], "Missing option '--timeout'"),
+        (["metastable", "bookinfo", "--timeout", "1s", "--rps", "many"], "'many' received"),
+        (["metastable", "bookinfo", "--timeout", "1s", "--within", "1s"], "within_s: 1 received; must be at least"),
         (["compare", "bookinfo", "--precision", "much"], "'much' received"),
         (["compare", "bookinfo", "--precision", "500%"], "precision: 5 received"),
         (["compare", "bookinfo", "--warmup", "long"], "'long' received"),

@@ -137,15 +137,14 @@ def coverages(a: Floats, b: Floats, law_a: Law, law_b: Law) -> dict[str, float]:
     return {name: sum(given) / len(given) for name, given in hits.items()}
 
 
-def judge(found: dict[str, float], low: float, high: float, tail_difference: float | None = None) -> None:
+def judge(found: dict[str, float], low: float, high: float) -> None:
     print({name: round(float(share), 4) for name, share in found.items()})
     for name, share in found.items():
         if "wrong" in name:
             # A difference of p99 is known least well: half as much again may lie within what a short run says.
             assert share < (0.3 if name.startswith("p99 difference") else 0.05), (name, share)
         else:
-            least = tail_difference if tail_difference is not None and name == "p99 difference" else low
-            assert least <= share <= high, (name, share)
+            assert low <= share <= high, (name, share)
 
 
 def test_intervals_of_independent_requests_cover_the_truth_and_miss_what_is_wrong():
@@ -253,19 +252,15 @@ def test_95_percent_intervals_of_independent_requests_cover_93_to_97_percent(req
     judge(coverages(*independent(1000, requests), stats.expon(), stats.gamma(2)), 0.93, 0.97)
 
 
-# Bursts of a busy queue make batches uneven and their spread skewed: the interval of a difference of p99 covers a
-# little less than it says, even after the adjustment (see quantile_difference).
-
-
 @pytest.mark.statistical
-def test_95_percent_intervals_of_a_queue_cover_93_to_97_percent_and_of_a_difference_of_p99_at_least_91():
+def test_95_percent_intervals_of_a_queue_cover_93_to_97_percent():
     rho, speed = 0.7, 1.25
     laws = stats.expon(scale=1 / (1 - rho)), stats.expon(scale=1 / (speed - rho))
-    judge(coverages(*mm1(1000, 60_000, rho, speed), *laws), 0.93, 0.97, tail_difference=0.91)
+    judge(coverages(*mm1(1000, 60_000, rho, speed), *laws), 0.93, 0.97)
 
 
 @pytest.mark.statistical
 def test_95_percent_intervals_of_a_queue_with_uneven_service_cover_93_to_97_percent():
     rho, speed = 0.6, 1.25
     laws = HyperexponentialQueue(rho, 1.0), HyperexponentialQueue(rho, speed)
-    judge(coverages(*mg1(1000, 60_000, rho, speed), *laws), 0.93, 0.97, tail_difference=0.91)
+    judge(coverages(*mg1(1000, 60_000, rho, speed), *laws), 0.93, 0.97)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from worlds import application, compute, plan, service, simulate
+from worlds import application, compute, machine, plan, service, simulate
 
 from meshsim.figures import tail_figure
-from meshsim.results.tail import compared, tail
+from meshsim.results.tail import KINDS, by_kind, compared, kind_of, tail
 from meshsim.scenario.base import MeshsimError
 from meshsim.studies.row import make_row
 
@@ -49,3 +49,53 @@ def test_the_figure_has_two_bars_a_data_plane() -> None:
     world = plan(application(service("a", [compute(1000)])), 100)
     with pytest.raises(MeshsimError, match="no row kept 500 requests whole"):
         tail_figure([make_row(simulate(world, 200), "bare", 1, ms.load_machine("gcp-e2-standard-4"))])
+
+
+def test_each_way_of_waiting_has_its_name() -> None:
+    for where, kind in (
+        (("application", "application.compute", "running"), "application at work"),
+        (("kernel", "kernel.tcp.send", "running"), "kernel at work"),
+        (("proxy", "proxy.envoy.queue", "queueing"), "in line for a proxy's worker"),
+        (("application", "application.threads", "queueing"), "in line for an application's thread"),
+        (("kernel", "kernel.tcp.send", "queueing"), "in line for a core"),
+        (("network", "connection.queue", "queueing"), "in line for a connection"),
+        (("network", "network.interface", "queueing"), "in line for the network interface"),
+        (("network", "resilience.wait", "waiting"), "given-up attempts and back-off"),
+        (("network", "kernel.wire.cross-node", "waiting"), "wire"),
+        (("proxy", "proxy.envoy.wakeup", "waiting"), "wake-up"),
+        (("application", "application.wait", "waiting"), "other waiting"),
+    ):
+        assert kind_of(*where, throttled=False) == kind
+        assert kind in KINDS
+    assert kind_of("application", "application.compute", "queueing", throttled=True).endswith("or throttled")
+
+
+def test_waiting_for_a_cpu_limit_is_named_where_the_limit_was_met() -> None:
+    limited = application(service("a", [compute(4000, "constant")], cpu_limit_millicores=500))
+    row = make_row(simulate(plan(limited, 100, cores=8), 1000, sample=1000), "bare", 1, machine())
+    assert row.tail.throttled == ["application.compute"]
+    kinds = by_kind(row.tail)
+    assert "in line for a core, or throttled" in kinds
+    assert "in line for a core" not in kinds
+    # Control: the same without a limit has nothing to name.
+    free = make_row(
+        simulate(plan(application(service("a", [compute(4000, "constant")])), 100), 1000, sample=1000),
+        "x",
+        1,
+        machine(),
+    )
+    assert not free.tail.throttled
+    assert "in line for a core" in by_kind(free.tail)
+
+
+def test_retries_show_as_given_up_attempts() -> None:
+    world = application(service("a", [compute(1000)]))
+    rule = {"from": "client", "retries": {"max": 3, "per_try_timeout_ms": 5, "backoff": {"base_ms": 1, "max_ms": 1}}}
+    again = simulate(plan(world, 300, resilience=[rule]), 2000, sample=2000)
+    kinds = by_kind(tail(again.records, again.plan))
+    typical, slowest = kinds["given-up attempts and back-off"]
+    assert typical == 0
+    assert slowest > 1000
+    assert sum(slow for _, slow in kinds.values()) == pytest.approx(
+        sum(part.slowest_us for part in compared(tail(again.records, again.plan)))
+    )

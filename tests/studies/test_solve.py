@@ -8,6 +8,7 @@ import pytest
 from worlds import NO_MESH, application, compute, costs, machine, service
 
 from meshsim.scenario.base import MeshsimError
+from meshsim.scenario.dataplane import DataPlane
 from meshsim.studies.solve import solve
 
 LIVE = {"dataplanes": [NO_MESH], "costs": costs(), "jobs": 1}
@@ -68,7 +69,7 @@ def test_a_target_below_the_service_time_cannot_be_kept() -> None:
 
 def test_wrong_questions_are_refused() -> None:
     for arguments, message in (
-        (("memory", 1.0), "find: 'memory' received; choose rps, nodes, replicas"),
+        (("memory", 1.0), "find: 'memory' received; choose rps, nodes, replicas, proxy-cpu-limit"),
         (("rps", 0.0), "target_ms: 0 received"),
         (("rps", math.nan), "target_ms: nan received"),
     ):
@@ -78,3 +79,57 @@ def test_wrong_questions_are_refused() -> None:
         solve(lone(), "replicas", 1.0, service="b", machine=machine(1), **LIVE)
     with pytest.raises(MeshsimError, match="goes with replicas"):
         solve(lone(), "nodes", 1.0, service="a", machine=machine(1), **LIVE)
+
+
+def boxed(**fields: object) -> DataPlane:
+    """One proxy at the callee, whose pass takes 200 us of CPU."""
+    proxy = {"name": "box", "placed": "pod", "ends": ["destination"], "layer": "L7", "software": "box"}
+    return DataPlane.model_validate(
+        {"schema": "meshsim/dataplane/1", "name": "boxed", "title": "Boxed", "summary": "One proxy.",
+         "proxies": [{**proxy, **fields}]}
+    )  # fmt: skip
+
+
+PASS = {"proxy__box__http1__request": {"cpu_ns": 200_000}}
+
+
+def test_the_lowest_cpu_limit_of_a_proxy_is_above_what_it_uses_and_the_next_lower_one_misses() -> None:
+    live = {"dataplanes": [boxed()], "costs": costs(**PASS), "jobs": 1, "nodes": 1, "machine": machine(4)}
+    report = solve(lone(100), "proxy-cpu-limit", 5.0, rps=500, of="p90", requests=3_000, **live)
+    (found,) = report.solutions
+    # 500 a second times 200 us are 100 millicores: with less, the queue grows without end.
+    assert 100 < found.answer < 1000
+    assert found.beyond < found.answer <= 1.06 * found.beyond
+    assert found.verified
+    assert found.latency_beyond_us is None or found.latency_beyond_us.high > 5000
+    assert f"with {found.answer:g} millicores for each proxy" in found.sentence
+    # Control: a target that is kept by any limit that is not far below what it uses.
+    loose = solve(lone(100), "proxy-cpu-limit", 500.0, rps=500, of="p90", requests=3_000, **live)
+    assert loose.solutions[0].answer < found.answer
+
+
+def test_a_data_plane_without_proxy_and_an_unknown_proxy_are_refused_clearly() -> None:
+    more = {"rps": 100, "requests": 500, "nodes": 1, "machine": machine(1), "costs": costs(**PASS), "jobs": 1}
+    planes = [NO_MESH, boxed()]
+    report = solve(lone(100), "proxy-cpu-limit", 0.05, dataplanes=planes, of="p90", **more)
+    assert report.solutions[0].sentence == "bare has no proxy whose CPU could be limited."
+    assert report.solutions[1].answer is None
+    assert "does not keep" in report.solutions[1].sentence
+    with pytest.raises(MeshsimError, match="proxy: 'bax' received; did you mean 'box'"):
+        solve(lone(100), "proxy-cpu-limit", 5.0, dataplanes=planes, proxy="bax", **more)
+    with pytest.raises(MeshsimError, match="goes with proxy-cpu-limit"):
+        solve(lone(100), "rps", 5.0, dataplanes=planes, proxy="box", **more)
+
+
+def test_where_more_is_worse_no_answer_is_claimed() -> None:
+    # Two pods that talk: on one node for free, on two nodes over a slow wire.
+    world = application(service("a", [compute(10), {"call": {"service": "b"}}]), service("b", [compute(10)]))
+    slow = costs(kernel__wire__cross_node={"wait_ns": 10_000_000})
+    report = solve(world, "nodes", 15.0, rps=20, of="p50", requests=300, machine=machine(1), dataplanes=[NO_MESH],
+                   costs=slow, jobs=1)  # fmt: skip
+    (found,) = report.solutions
+    assert found.answer is None or "no single answer" not in found.sentence
+    tight = solve(world, "nodes", 25.0, rps=20, of="p50", requests=300, machine=machine(1), dataplanes=[NO_MESH],
+                  costs=slow, jobs=1)  # fmt: skip
+    assert tight.solutions[0].answer is None
+    assert "has no single answer" in tight.solutions[0].sentence
