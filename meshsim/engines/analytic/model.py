@@ -14,7 +14,7 @@ from scipy import sparse
 
 from meshsim.engines.analytic.bodies import Sequences, read_bodies
 from meshsim.engines.analytic.moments import Floats, choice
-from meshsim.engines.analytic.programs import BLOCK, JOB, PAIRS, PLACES, Reader, Shape
+from meshsim.engines.analytic.programs import BLOCK, CASES, JOB, PAIRS, PLACES, Reader, Shape
 from meshsim.plan.plan import CPU_SLOT, THREADS_SLOT, Ints, Place, Plan
 
 Matrix = sparse.csr_array
@@ -103,6 +103,10 @@ class Model:
     """(entries, n) expected pairs of visits of one request to a CPU, in order."""
     again_in_pool: Matrix
     """(entries, v) the same of one pool."""
+    cpu_alone: Floats
+    """(n,) one over the visits that come in a row: 1 where a request comes once."""
+    class_alone: Floats
+    """(g,)"""
     pinned: bool
 
 
@@ -184,6 +188,7 @@ class _Compiler:
             pairs, where = np.unique(a[known] * self.rows + b[known], return_inverse=True)
             together = self.on_node[pairs // self.rows].multiply(self.on_node[pairs % self.rows]).sum(axis=1)
             self.apart[number, known] = 1.0 - np.asarray(together).ravel()[where]
+        self.case = np.concatenate([self.apart, 1.0 - self.apart])
 
     def column(self, name: str) -> Floats:
         """(kinds, ...) of the shapes."""
@@ -196,23 +201,23 @@ class _Compiler:
         mix = Matrix((weight[here], (row[here], self.kind[here])), shape=(self.rows, len(self.shapes)))
         return np.asarray(mix @ coefficients)
 
-    def asked(self, always: str, far: str, width: int) -> Floats:
-        """(rows, width) of a coefficient by place, and of what is added by pairs that are apart."""
+    def asked(self, always: str, cases: str, width: int) -> Floats:
+        """(rows, width) of a coefficient by place, and of what is added where two pods are on one node, or on two."""
         total = np.zeros((self.rows, width))
-        values, distant = self.column(always), self.column(far)
+        values, distant = self.column(always), self.column(cases)
         for place in range(PLACES):
             total += self.by_row(values[:, place].reshape(len(self.shapes), -1), place, self.rate)
-            for number in range(len(PAIRS)):
+            for number in range(CASES):
                 extra = np.moveaxis(distant, -2, 1)[:, number, place].reshape(len(self.shapes), -1)
                 if extra.any():
-                    total += self.by_row(extra, place, self.rate * self.apart[number])
+                    total += self.by_row(extra, place, self.rate * self.case[number])
         return total
 
     def model(self) -> Model:
         plan, s, rows, slots = self.plan, self.sequences, self.rows, self.slots
         views = rows * slots
-        jobs = self.asked("jobs", "far_jobs", len(JOB))
-        blocks = self.asked("blocks", "far_blocks", slots * len(BLOCK)).reshape(rows, slots, len(BLOCK))
+        jobs = self.asked("jobs", "case_jobs", len(JOB))
+        blocks = self.asked("blocks", "case_blocks", slots * len(BLOCK)).reshape(rows, slots, len(BLOCK))
         templates = Matrix((self.visits, (self.endpoint_row, s.endpoint_template)), shape=(rows, len(s.templates)))
         jobs += templates @ np.stack([body.jobs for body in s.templates])
         blocks[:, THREADS_SLOT] += templates @ np.stack([body.blocks for body in s.templates])
@@ -269,6 +274,8 @@ class _Compiler:
             woken_tag_ns=woken_tag_ns,
             again_on_node=again_on_node,
             again_in_pool=again_in_pool,
+            cpu_alone=_alone(self.entry_share @ again_on_node, (self.on_node.T @ jobs)[:, 0]),
+            class_alone=_alone(load @ (self.entry_share @ again_in_pool), (load @ blocks.reshape(views, -1))[:, 0]),
             pinned=bool((plan.slot_workers > 1).any()),
         )
 
@@ -344,14 +351,14 @@ class _Compiler:
         for place in range(PLACES):
             row = self.place_row[place]
             visits = self.column("visits")[self.kind, place]
-            far = self.column("far_visits")[self.kind, place]
-            visits = visits + (far * self.apart.T).sum(axis=1)
+            cases = self.column("case_visits")[self.kind, place]
+            visits = visits + (cases * self.case.T).sum(axis=1)
             waits = waits + self.spread(visits, place, row, self.rows + views)
             turns = turns + self.spread(self.column("turns")[self.kind, place], place, row, self.rows)
             acquires = self.column("acquires")[self.kind, place]
-            far_acquires = self.column("far_acquires")[self.kind, place]
+            case_acquires = self.column("case_acquires")[self.kind, place]
             for slot in range(self.slots):
-                times = acquires[:, slot] + (far_acquires[:, slot] * self.apart.T).sum(axis=1)
+                times = acquires[:, slot] + (case_acquires[:, slot] * self.case.T).sum(axis=1)
                 waits = waits + self.spread(times, place, self.rows + row * self.slots + slot, self.rows + views)
         return Matrix(waits), Matrix(turns)
 
@@ -380,13 +387,13 @@ class _Compiler:
         kinds = len(self.shapes)
         by_kind = np.bincount(self.kind, self.rate, kinds)
         inside = np.bincount(self.kind, self.rate * (self.place_row[Place.SOURCE] >= 0), kinds)
-        apart = [np.bincount(self.kind, self.rate * p, kinds) for p in self.apart]
+        by_case = [np.bincount(self.kind, self.rate * p, kinds) for p in self.case]
         values, tags, views = [], [], []
         for number, shape in enumerate(self.shapes):
             for (at, tag), ns in shape.tag_ns.items():
                 total[tag] += ns * (inside if at == Place.SOURCE else by_kind)[number]
-            for (_, pair, tag), ns in shape.far_tag_ns.items():
-                total[tag] += ns * apart[pair][number]
+            for (_, case, tag), ns in shape.case_tag_ns.items():
+                total[tag] += ns * by_case[case][number]
             for (at, slot, tag), ns in shape.woken_tag_ns.items():
                 here = np.flatnonzero((self.kind == number) & (self.place_row[at] >= 0))
                 values.append(ns * self.rate[here])
@@ -445,6 +452,10 @@ class _Compiler:
         pairs = Matrix(pairs)
         pairs.data = np.maximum(pairs.data, 0.0)
         return pairs, pool
+
+
+def _alone(pairs: Floats, visits: Floats) -> Floats:
+    return np.asarray(visits / np.maximum(visits + pairs, 1e-300))
 
 
 def levels(s: Sequences, callee: Ints) -> list[Level]:

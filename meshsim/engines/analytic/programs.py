@@ -16,6 +16,8 @@ from meshsim.plan.plan import Op, Place, Plan, When
 PLACES = len(Place)
 PAIRS = ((Place.SOURCE, Place.DESTINATION), (Place.SOURCE, Place.VIA), (Place.VIA, Place.DESTINATION))
 """Between which two pods a wire may be: each with the chance that they are on two nodes."""
+CASES = 2 * len(PAIRS)
+"""Each pair on two nodes, then each pair on one."""
 
 JOB = ("count", "work", "second", "third", "turns", "turn_second", "conserved")
 """Sums over the jobs of a CPU: number, E[S], E[S^2], E[S^3], turns beyond the first, sum of squared turns, and
@@ -77,22 +79,22 @@ class Shape:
         self.far: Floats = np.zeros((len(PAIRS), 3))
         """And between two pods of one node, or of two."""
         self.visits: Floats = np.zeros(PLACES)
-        self.far_visits: Floats = np.zeros((PLACES, len(PAIRS)))
+        self.case_visits: Floats = np.zeros((PLACES, CASES))
         self.turns: Floats = np.zeros(PLACES)
         self.acquires: Floats = np.zeros((PLACES, slots))
-        self.far_acquires: Floats = np.zeros((PLACES, slots, len(PAIRS)))
+        self.case_acquires: Floats = np.zeros((PLACES, slots, CASES))
         self.woken: Floats = np.zeros((PLACES, slots, 6))
         """Sums over the acquires: E[U], E[U^2], E[U]^2, E[U^3], E[U^2] E[U], E[U]^3 of the time added by a wake-up."""
         self.woken_visits: Floats = np.zeros((PLACES, slots))
         self.jobs: Floats = np.zeros((PLACES, len(JOB)))
-        self.far_jobs: Floats = np.zeros((PLACES, len(PAIRS), len(JOB)))
+        self.case_jobs: Floats = np.zeros((PLACES, CASES, len(JOB)))
         self.woken_jobs: Floats = np.zeros((PLACES, slots, len(JOB)))
         self.blocks: Floats = np.zeros((PLACES, slots, len(BLOCK)))
-        self.far_blocks: Floats = np.zeros((PLACES, slots, len(PAIRS), len(BLOCK)))
+        self.case_blocks: Floats = np.zeros((PLACES, slots, CASES, len(BLOCK)))
         self.tag_ns: dict[tuple[int, int], float] = {}
         """CPU by (place, tag); also of detached work."""
-        self.far_tag_ns: dict[tuple[int, int, int], float] = {}
-        """By (place, pair, tag)."""
+        self.case_tag_ns: dict[tuple[int, int, int], float] = {}
+        """By (place, case, tag)."""
         self.woken_tag_ns: dict[tuple[int, int, int], float] = {}
         """By (place, slot, tag)."""
 
@@ -189,7 +191,7 @@ class _Walk:
                 if on_path and pair < 0:
                     self.shape.acquires[at, slot] += 1
                 elif on_path:
-                    self.shape.far_acquires[at, slot, pair] += 1
+                    self.shape.case_acquires[at, slot, pair] += 1
             elif op == RELEASE:
                 if (at, slot) in self.open:
                     self.close(self.open.pop((at, slot)), on_path)
@@ -219,7 +221,7 @@ class _Walk:
     def visit(self, pc: int, on_path: bool) -> int:
         """One visit to a core; the instruction behind it."""
         program, shape, laws = self.reader.program, self.shape, self.reader.laws
-        always, woken, far = Sum(), Sum(), [Sum() for _ in PAIRS]
+        always, woken, cases = Sum(), Sum(), [Sum() for _ in range(CASES)]
         at = program[pc][1]
         first = True
         while True:
@@ -236,9 +238,10 @@ class _Walk:
                 woken.add(draw, mean_ns)
                 if self.last is not None:
                     _count(shape.woken_tag_ns, (at, self.last.slot, tag), mean_ns)
-            elif when == OTHER_NODE:
-                far[_pair(place, other)].add(draw, mean_ns)
-                _count(shape.far_tag_ns, (at, _pair(place, other), tag), mean_ns)
+            else:
+                case = _pair(place, other) + (len(PAIRS) if when == SAME_NODE else 0)
+                cases[case].add(draw, mean_ns)
+                _count(shape.case_tag_ns, (at, case, tag), mean_ns)
             pc += 1
         k = always.cumulants(laws)
         job = self.reader.job(k) if always.parts else np.zeros(len(JOB))
@@ -252,11 +255,11 @@ class _Walk:
                 block.visits += 1
                 block.turns += turns
         elif on_path:
-            for number, parts in enumerate(far):
-                shape.far_visits[at, number] += bool(parts.parts)
-        for number, parts in enumerate(far):
+            for number, parts in enumerate(cases):
+                shape.case_visits[at, number] += bool(parts.parts)
+        for number, parts in enumerate(cases):
             if parts.parts:
-                shape.far_jobs[at, number] += self.reader.job(k + parts.cumulants(laws)) - job
+                shape.case_jobs[at, number] += self.reader.job(k + parts.cumulants(laws)) - job
         if woken.parts and self.last is not None:
             slot = self.last.slot
             shape.woken_jobs[at, slot] += self.reader.job(k + woken.cumulants(laws)) - job
@@ -278,7 +281,7 @@ class _Walk:
         if block.pair < 0:
             shape.blocks[block.place, block.slot] += row
         else:
-            shape.far_blocks[block.place, block.slot, block.pair] += row
+            shape.case_blocks[block.place, block.slot, block.pair] += row
         u1, u2, u3 = woken
         shape.woken[block.place, block.slot] += (u1, u2, u1 * u1, u3, u2 * u1, u1**3)
 

@@ -114,7 +114,11 @@ def _cpu(model: Model, rate: float, woken: Floats, arrivals_scv: float) -> _Cpu:
     full = np.minimum(rho, FULLEST)
     waits = probability_to_wait(model.cores, full, model.kinds_of_cores)
     scv = np.maximum(second / jobs / mean**2 - 1, 0.0)
-    in_line = waits * mean / (model.cores * (1 - full)) * (arrivals_scv + scv) / 2
+    both = (arrivals_scv + scv) / 2
+    in_line = waits * mean / (model.cores * (1 - full)) * both
+    # Who comes back soon again and again meets the others in turns: processor sharing, whose queue depends on the
+    # mean alone (Kleinrock II, 4.4). Of the variability so much is left as belongs to one visit.
+    less = (1 + (both - 1) * model.cpu_alone) / both
     # Turns: an arrival waits for the turn under way and for one turn of each in line (``first``); whoever comes
     # back waits longer. Kleinrock's conservation law ties the two to the wait without slices.
     turn = turns / jobs
@@ -125,6 +129,7 @@ def _cpu(model: Model, rate: float, woken: Floats, arrivals_scv: float) -> _Cpu:
     turn_wait = np.where(turn > 1e-9, np.maximum(in_line - first, 0.0) * mean / rest, 0.0)
     cubed = np.where(turn > 1e-9, 6.0, third / jobs / mean**3)
     turn_scv = np.where(turn > 1e-9, np.minimum(scv, 1.0), scv)
+    first, turn_wait = first * less, turn_wait * less
     return _Cpu(rho, spread(first, waits, full, turn_scv, cubed), turn_wait, _memory(mean, model.cores, full, scv))
 
 
