@@ -19,6 +19,8 @@ from meshsim.plan.plan import CPU_SLOT, THREADS_SLOT, Ints, Place, Plan
 
 Matrix = sparse.csr_array
 WHOLE = float(1 << 32)
+RARE = 0.02
+"""Pairs of visits a request that are too few to count."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,10 @@ class Model:
     class_blocks: Floats
     """(g, BLOCK) at one station of the class, a request."""
     class_nodes: Matrix
-    """(g, n)"""
+    """(g, n) where the pods of a class run, as shares."""
+    node_tokens: Matrix
+    """(n, g) the same, times the stations of the class."""
+    class_stations: Floats
     seen: Matrix
     """(v, g) what a row's calls meet."""
     load: Matrix
@@ -161,7 +166,7 @@ class _Compiler:
             more = more @ between
             visits += more
         self.visits: Floats = visits
-        self.rate: Floats = np.bincount(call, visits[caller] * p, calls)
+        self.rate: Floats = np.bincount(call, visits[caller] * p, calls).astype(np.float64)
         self.rate[:entries] += shares
         self.caller = np.full(calls, -1, np.int64)
         self.caller[call] = caller
@@ -226,6 +231,7 @@ class _Compiler:
             woken += self.by_row(self.column("woken_jobs")[:, place].reshape(len(self.shapes), -1), place, self.rate)
         woken = woken.reshape(views, len(JOB))
         servers, class_nodes, seen, load, station_class = self.classes()
+        stations = np.bincount(station_class[station_class >= 0], minlength=len(servers)).astype(np.float64)
         holds = np.array([body.holds for body in s.templates])[s.endpoint_template]
         held_rows = np.unique(self.endpoint_row[holds])
         held_views = held_rows * slots + THREADS_SLOT
@@ -253,6 +259,8 @@ class _Compiler:
             kinds_of_servers=np.unique(servers),
             class_blocks=np.asarray(load @ blocks.reshape(views, len(BLOCK))),
             class_nodes=class_nodes,
+            node_tokens=Matrix(class_nodes.multiply(stations[:, None]).T),
+            class_stations=stations,
             seen=seen,
             load=load,
             station_class=station_class,
@@ -449,9 +457,14 @@ class _Compiler:
         if in_pool:
             data, one, other = (np.concatenate(column) for column in zip(*in_pool, strict=True))
             pool = Matrix((data, (one, other)), shape=shape)
-        pairs = Matrix(pairs)
-        pairs.data = np.maximum(pairs.data, 0.0)
-        return pairs, pool
+        return _of_account(Matrix(pairs)), _of_account(pool)
+
+
+def _of_account(pairs: Matrix) -> Matrix:
+    """Without the pairs that hardly ever happen."""
+    pairs.data[pairs.data < RARE] = 0.0
+    pairs.eliminate_zeros()
+    return pairs
 
 
 def _alone(pairs: Floats, visits: Floats) -> Floats:

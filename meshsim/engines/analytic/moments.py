@@ -86,7 +86,7 @@ def quantiles(k: Floats, weight: Floats, shares: Floats) -> Floats:
     return (low + high) / 2
 
 
-POINTS = 40
+POINTS = 24
 _UNIT = (np.arange(POINTS) + 0.5) / POINTS
 _WIDTH = 2 * _UNIT / POINTS
 

@@ -6,12 +6,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from meshsim.engines.analytic.model import Model
+from meshsim.engines.analytic.model import Level, Model
 from meshsim.engines.analytic.moments import Floats, chosen, cumulants, largest, moments
 from meshsim.engines.analytic.queues import FULLEST, probability_to_wait, spread
 
 ITERATIONS = 12
 CLOSE = 1e-4
+MEMORY = 4.0
+"""How much longer a station remembers how full it was than a single queue with Poisson arrivals: the visits of one
+request come in a row, so what comes and goes is requests. Fitted to simulations of the shipped scenarios."""
 
 
 @dataclass
@@ -26,6 +29,8 @@ class Stations:
     """(n, 3) cumulants of the wait for the first turn on a core."""
     turn_wait: Floats
     """(n,) mean wait for each further turn."""
+    cpu_behind: Floats
+    """(n,) mean wait of one of two who come at the same instant, for the other."""
     cpu_memory: Floats
     """(n,) how long a CPU remembers how full it was, ns."""
     class_wait: Floats
@@ -53,9 +58,10 @@ def stations(model: Model, rate: float, arrivals_scv: float = 1.0, held: Floats 
         count = count + extra[:, 2]
     woken = np.full(model.rows * model.slots, 1.0 if model.wakes else 0.0)
     class_woken = np.full(len(count), 1.0)
+    kept = np.ones(len(model.cores))
     last = -1.0
     for _ in range(ITERATIONS):
-        cpu = _cpu(model, rate, woken, arrivals_scv)
+        cpu = _cpu(model, rate, woken, arrivals_scv, kept)
         raw = moments(cpu.wait)
         seen = model.class_nodes @ np.column_stack([raw[:, 0], raw[:, 1], cpu.turn_wait])
         w, variance, w2 = seen[:, 0], np.maximum(seen[:, 1] - seen[:, 0] ** 2, 0.0), seen[:, 2]
@@ -73,17 +79,26 @@ def stations(model: Model, rate: float, arrivals_scv: float = 1.0, held: Floats 
         full = np.minimum(rho, FULLEST)
         waits = probability_to_wait(model.class_servers, full, model.kinds_of_servers)
         class_woken = 1.0 - waits
+        # Of those who hold a token, no more than there are tokens can be at the CPU; the others wait for a token.
+        tokens = np.minimum(rho, 1.5) * model.class_servers
+        beyond = tokens * (tokens / (1 + tokens)) ** model.class_servers
+        kept = np.clip(1 - model.node_tokens @ beyond / np.maximum(cpu.present, 1e-12), 0.3, 1.0)
         woken = model.seen @ class_woken if model.wakes else woken
         peak = float(max(cpu.rho.max(initial=0.0), rho.max(initial=0.0)))
         close, last = abs(peak - last) < CLOSE, peak
         if close:
             break
-    wait = waits * mean / (model.class_servers * (1 - full)) * (1 + scv) / 2
+    # Arrivals from one pool at the next are smoother than Poisson where traffic is not split on its way (Whitt 1983).
+    straight = (1 - model.class_alone) / model.class_stations
+    smooth = straight * full**2 * np.minimum(scv - 1, 0.0) / np.sqrt(model.class_servers)
+    smooth = smooth / np.maximum(1 - straight * (1 - full**2), 1e-9)
+    wait = waits * mean / (model.class_servers * (1 - full)) * np.maximum(1 + smooth + scv, 0.05) / 2
     return Stations(
         cpu_rho=cpu.rho,
         class_rho=rho,
         cpu_wait=cpu.wait,
         turn_wait=cpu.turn_wait,
+        cpu_behind=cpu.behind,
         cpu_memory=cpu.memory,
         class_wait=spread(wait, waits, full, scv),
         class_memory=_memory(mean, model.class_servers, full, scv),
@@ -98,12 +113,15 @@ BLOCK_NAMES = ("count", "held", "held_second", "visits", "held_visits", "visits_
 @dataclass
 class _Cpu:
     rho: Floats
+    present: Floats
+    """Mean number waiting or served, were there no tokens."""
     wait: Floats
     turn_wait: Floats
+    behind: Floats
     memory: Floats
 
 
-def _cpu(model: Model, rate: float, woken: Floats, arrivals_scv: float) -> _Cpu:
+def _cpu(model: Model, rate: float, woken: Floats, arrivals_scv: float, kept: Floats) -> _Cpu:
     asked = model.jobs
     if model.wakes:
         asked = asked + (model.woken_jobs * woken[:, None]).reshape(model.rows, model.slots, -1).sum(axis=1)
@@ -118,7 +136,8 @@ def _cpu(model: Model, rate: float, woken: Floats, arrivals_scv: float) -> _Cpu:
     in_line = waits * mean / (model.cores * (1 - full)) * both
     # Who comes back soon again and again meets the others in turns: processor sharing, whose queue depends on the
     # mean alone (Kleinrock II, 4.4). Of the variability so much is left as belongs to one visit.
-    less = (1 + (both - 1) * model.cpu_alone) / both
+    visits = 1 / model.cpu_alone
+    less = kept * (1 + (both - 1) / (1 + (visits - 1) * 0.4 / (1 - full))) / both
     # Turns: an arrival waits for the turn under way and for one turn of each in line (``first``); whoever comes
     # back waits longer. Kleinrock's conservation law ties the two to the wait without slices.
     turn = turns / jobs
@@ -129,8 +148,9 @@ def _cpu(model: Model, rate: float, woken: Floats, arrivals_scv: float) -> _Cpu:
     turn_wait = np.where(turn > 1e-9, np.maximum(in_line - first, 0.0) * mean / rest, 0.0)
     cubed = np.where(turn > 1e-9, 6.0, third / jobs / mean**3)
     turn_scv = np.where(turn > 1e-9, np.minimum(scv, 1.0), scv)
+    present = rate * (work + (in_line * less / kept) * jobs)
     first, turn_wait = first * less, turn_wait * less
-    return _Cpu(rho, spread(first, waits, full, turn_scv, cubed), turn_wait, _memory(mean, model.cores, full, scv))
+    return _Cpu(rho, present, spread(first, waits, full, turn_scv, cubed), turn_wait, mean / (2 * model.cores * (1 - full)), _memory(mean, model.cores, full, scv))
 
 
 def _memory(mean: Floats, servers: Floats, rho: Floats, scv: Floats) -> Floats:
@@ -170,6 +190,7 @@ def times(model: Model, at: Stations, thread_wait: bool = True) -> Times:
     rows = model.sequence_row
     local = s.base + s.asks[:, :1] * row_wait[rows] + s.asks[:, 2:] * pool_wait[rows * model.slots + 1]
     local[:, 0] += s.asks[:, 1] * turn_wait[rows]
+    behind = model.on_node @ at.cpu_behind
     call = np.zeros_like(hop)
     for level in model.levels:
         mine = local[level.sequences]
@@ -180,7 +201,7 @@ def times(model: Model, at: Stations, thread_wait: bool = True) -> Times:
                 of_call = chosen(of_call, p)
             mine += level.call_sum @ of_call
         if len(level.forks):
-            mine += level.fork_sum @ _joined(model, level.members, level.member_starts, call, local)
+            mine += level.fork_sum @ _joined(model, level, call, local, behind)
         local[level.sequences] = mine
         call[level.answered] = hop[level.answered] + local[s.endpoint_sequence[model.callee[level.answered]]]
     held = np.zeros((0, 3))
@@ -195,13 +216,20 @@ def times(model: Model, at: Stations, thread_wait: bool = True) -> Times:
     return Times(call, entry, held)
 
 
-def _joined(model: Model, members: Floats, starts: Floats, call: Floats, local: Floats) -> Floats:
+def _joined(model: Model, level: Level, call: Floats, local: Floats, behind: Floats) -> Floats:
+    """Time of each fork: its longest branch. They begin together, so they stand in line behind each other."""
     s = model.sequences
+    members, starts = level.members, level.member_starts
     number, inner = s.member_call[members], s.member_sequence[members]
     k = np.where((number >= 0)[:, None], call[np.maximum(number, 0)], local[np.maximum(inner, 0)])
     p = s.member_probability[members]
     if (p < 1).any():
         k = chosen(k, p)
+    else:
+        k = k.copy()
+    size = np.diff(np.append(starts, len(members)))
+    row = model.sequence_row[s.fork_sequence[level.forks]]
+    k[:, 0] += np.repeat((size - 1) * behind[row], size)
     return largest(k, starts)
 
 
@@ -216,7 +244,7 @@ def _together(model: Model, at: Stations, entry: Floats) -> None:
             continue
         coo = pairs.tocoo()
         one, other = coo.coords
-        x = length[one] / np.maximum(memory[other], 1e-9)
+        x = length[one] / np.maximum(MEMORY * memory[other], 1e-9)
         alike = np.where(x > 1e-3, 2 * (x - 1 + np.exp(-x)) / np.maximum(x, 1e-9) ** 2, 1.0)
         n = len(entry)
         visits = np.sqrt(coo.data + 0.25) + 0.5  # v (v - 1) pairs
