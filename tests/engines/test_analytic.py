@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from test_theory import LOADS, MEAN_US, erlang_c, pollaczek_khinchine, rps
-from worlds import application, call, compute, plan, service, simulate
+from worlds import application, call, compute, plan, service
 
 from meshsim.engines import analytic
 from meshsim.plan.plan import Plan
@@ -100,7 +100,9 @@ def test_threads_are_held_across_calls() -> None:
 
 
 def test_calls_that_are_made_sometimes_count_sometimes() -> None:
-    app = application(service("a", [call("b", probability=0.25)]), service("b", [{"wait": {"mean_us": 1000, "law": "constant"}}]))
+    app = application(
+        service("a", [call("b", probability=0.25)]), service("b", [{"wait": {"mean_us": 1000, "law": "constant"}}])
+    )
     assert analytic.solve(plan(app, 1)).mean_us == pytest.approx(250, rel=1e-3)
 
 

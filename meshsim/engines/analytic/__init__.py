@@ -8,6 +8,7 @@ it says: ``AnalyticResult.outside`` and ``AnalyticResult.trust``.
 
 from __future__ import annotations
 
-from meshsim.engines.analytic.answer import AnalyticResult, Quantity, saturation_rps, solve
+from meshsim.engines.analytic.answer import AnalyticResult, saturation_rps, solve
+from meshsim.engines.analytic.limits import Quantity
 
 __all__ = ["AnalyticResult", "Quantity", "saturation_rps", "solve"]

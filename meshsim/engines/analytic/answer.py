@@ -12,7 +12,7 @@ from meshsim.engines.analytic.model import Model, compile_plan
 from meshsim.engines.analytic.moments import Floats, quantiles
 from meshsim.engines.analytic.solver import Stations, Times, solve_at
 from meshsim.plan.arrivals import CLOSED
-from meshsim.plan.plan import Plan
+from meshsim.plan.plan import Ints, Plan
 from meshsim.scenario.base import MeshsimError
 
 NS = 1e9
@@ -156,10 +156,10 @@ def _grouped(k: Floats, weight: Floats) -> tuple[Floats, Floats]:
     """Entries whose means and deviations are alike as one: their laws are mixed by moments."""
     if len(k) <= MOST_GROUPS:
         return k, weight
-    bins = np.round(np.log(np.maximum(k[:, 0], 1e-9)) / 0.04).astype(np.int64) * 1000
+    bins: Ints = np.round(np.log(np.maximum(k[:, 0], 1e-9)) / 0.04).astype(np.int64) * 1000
     bins += np.round(np.log(np.maximum(k[:, 1], 1e-9)) / 0.2).astype(np.int64)
     _, group = np.unique(bins, return_inverse=True)
-    share = np.bincount(group, weight)
+    share: Floats = np.bincount(group, weight).astype(np.float64)
     columns = [np.bincount(group, weight * k[:, c]) / np.maximum(share, 1e-300) for c in range(3)]
     return np.stack(columns, axis=1), share
 

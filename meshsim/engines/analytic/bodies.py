@@ -204,11 +204,22 @@ def _instances(plan: Plan, starts: Ints, template: Ints, bodies: list[BodyTempla
     member_columns = [_joined(column) for column in zip(*members, strict=True)] or [np.zeros(0, np.int64)] * 4
     by_fork = np.argsort(member_columns[0], kind="stable")
     return Sequences(
-        starts, template, first, bodies, np.concatenate(base), np.concatenate(asks), np.concatenate(owner),
-        call_columns[0], call_columns[1], call_columns[2].astype(np.float64),
-        np.concatenate(forks) if forks else np.zeros(0, np.int64),
-        *(column[by_fork] for column in member_columns[:3]), member_columns[3][by_fork].astype(np.float64),
-    )  # fmt: skip
+        endpoint_body=starts,
+        endpoint_template=template,
+        endpoint_sequence=first,
+        templates=bodies,
+        base=np.concatenate(base),
+        asks=np.concatenate(asks),
+        sequence_endpoint=np.concatenate(owner),
+        call_sequence=call_columns[0],
+        call_number=call_columns[1],
+        call_probability=call_columns[2].astype(np.float64),
+        fork_sequence=np.concatenate(forks) if forks else np.zeros(0, np.int64),
+        member_fork=member_columns[0][by_fork],
+        member_call=member_columns[1][by_fork],
+        member_sequence=member_columns[2][by_fork],
+        member_probability=member_columns[3][by_fork].astype(np.float64),
+    )
 
 
 def _joined(parts: tuple[Ints, ...]) -> Ints:

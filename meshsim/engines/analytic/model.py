@@ -8,6 +8,7 @@ kind of one service, or a proxy that serves the pods of several services on one 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -19,7 +20,7 @@ from meshsim.plan.plan import CPU_SLOT, THREADS_SLOT, Ints, Place, Plan
 
 Matrix = sparse.csr_array
 WHOLE = float(1 << 32)
-RARE = 0.02
+RARE = 0.05
 """Pairs of visits a request that are too few to count."""
 
 
@@ -155,16 +156,15 @@ class _Compiler:
         call = np.concatenate([s.call_number, s.member_call[by_member]]).astype(np.int64)
         p = np.concatenate([s.call_probability, s.member_probability[by_member]])
         decides = np.concatenate([np.ones(len(s.call_number)), 1.0 / size[s.member_fork[by_member]]])
-        # A call in a branch is made by the branch's sequence, whose owner is the same endpoint: its share is less.
         shares = np.diff(np.concatenate([[0], plan.entry_threshold])) / WHOLE
         self.entry_share: Floats = shares
         endpoints = len(s.endpoint_body)
         between = Matrix((p, (caller, self.callee[call])), shape=(endpoints, endpoints))
-        start = np.bincount(self.callee[:entries], shares, endpoints)
-        visits, more = start.copy(), start
+        visits: Floats = np.bincount(self.callee[:entries], shares, endpoints).astype(np.float64)
+        more = visits
         while more.any():
-            more = more @ between
-            visits += more
+            more = np.asarray(more @ between)
+            visits = visits + more
         self.visits: Floats = visits
         self.rate: Floats = np.bincount(call, visits[caller] * p, calls).astype(np.float64)
         self.rate[:entries] += shares
@@ -172,11 +172,11 @@ class _Compiler:
         self.caller[call] = caller
         deciding = Matrix((p * decides, (caller, self.callee[call])), shape=(endpoints, endpoints))
         reach = Matrix((np.ones(entries), (np.arange(entries), self.callee[:entries])), shape=(entries, endpoints))
-        self.reach, more = reach, reach
-        while more.nnz:
-            more = more @ deciding
-            more.eliminate_zeros()
-            self.reach = self.reach + more
+        self.reach, further = reach, reach
+        while further.nnz:
+            further = Matrix(further @ deciding)
+            further.eliminate_zeros()
+            self.reach = Matrix(self.reach + further)
         self.made_calls = caller, call, p * decides
 
     def places(self) -> None:
@@ -191,7 +191,7 @@ class _Compiler:
             a, b = self.place_row[one], self.place_row[other]
             known = (a >= 0) & (b >= 0)
             pairs, where = np.unique(a[known] * self.rows + b[known], return_inverse=True)
-            together = self.on_node[pairs // self.rows].multiply(self.on_node[pairs % self.rows]).sum(axis=1)
+            together: Any = self.on_node[pairs // self.rows].multiply(self.on_node[pairs % self.rows]).sum(axis=1)
             self.apart[number, known] = 1.0 - np.asarray(together).ravel()[where]
         self.case = np.concatenate([self.apart, 1.0 - self.apart])
 
@@ -438,7 +438,10 @@ class _Compiler:
         tokens[:, THREADS_SLOT] += np.bincount(s.sequence_endpoint, s.asks[:, 2], endpoints)
         to_row = Matrix((np.ones(endpoints), (np.arange(endpoints), self.endpoint_row)), shape=(endpoints, rows))
         reach = self.reach
-        scaled = lambda values: Matrix(reach.multiply(values[None, :])) @ to_row  # noqa: E731
+
+        def scaled(values: Floats) -> Any:
+            return Matrix(reach.multiply(values[None, :])) @ to_row
+
         once, square = scaled(cpu), scaled(cpu**2)
         y = once @ self.on_node
         squared_share = self.on_node.power(2)
@@ -449,7 +452,7 @@ class _Compiler:
             if slot == CPU_SLOT or not k.any():
                 continue
             first, second = scaled(k), scaled(k**2)
-            again = second - first + (first.power(2) - second).multiply(1.0 / self.row_pods[None, :])
+            again: Any = second - first + (first.power(2) - second).multiply(1.0 / self.row_pods[None, :])
             again = sparse.coo_array(again)
             in_pool.append((np.maximum(again.data, 0.0), again.coords[0], again.coords[1] * slots + slot))
         shape = (len(entries), rows * slots)
@@ -468,7 +471,7 @@ def _of_account(pairs: Matrix) -> Matrix:
 
 
 def _alone(pairs: Floats, visits: Floats) -> Floats:
-    return np.asarray(visits / np.maximum(visits + pairs, 1e-300))
+    return np.where(visits > 0, visits / np.maximum(visits + pairs, 1e-300), 1.0)
 
 
 def levels(s: Sequences, callee: Ints) -> list[Level]:

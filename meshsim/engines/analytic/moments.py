@@ -83,7 +83,8 @@ def quantiles(k: Floats, weight: Floats, shares: Floats) -> Floats:
         x = np.maximum(middle[:, None] - shift, 0.0) / scale
         below = gammainc(shape, x) @ weight < shares
         low, high = np.where(below, middle, low), np.where(below, high, middle)
-    return (low + high) / 2
+    result: Floats = (low + high) / 2
+    return result
 
 
 POINTS = 24

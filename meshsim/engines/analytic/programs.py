@@ -91,11 +91,11 @@ class Shape:
         self.woken_jobs: Floats = np.zeros((PLACES, slots, len(JOB)))
         self.blocks: Floats = np.zeros((PLACES, slots, len(BLOCK)))
         self.case_blocks: Floats = np.zeros((PLACES, slots, CASES, len(BLOCK)))
-        self.tag_ns: dict[tuple[int, int], float] = {}
+        self.tag_ns: dict[tuple[int, ...], float] = {}
         """CPU by (place, tag); also of detached work."""
-        self.case_tag_ns: dict[tuple[int, int, int], float] = {}
+        self.case_tag_ns: dict[tuple[int, ...], float] = {}
         """By (place, case, tag)."""
-        self.woken_tag_ns: dict[tuple[int, int, int], float] = {}
+        self.woken_tag_ns: dict[tuple[int, ...], float] = {}
         """By (place, slot, tag)."""
 
 

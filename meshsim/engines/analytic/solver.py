@@ -150,7 +150,14 @@ def _cpu(model: Model, rate: float, woken: Floats, arrivals_scv: float, kept: Fl
     turn_scv = np.where(turn > 1e-9, np.minimum(scv, 1.0), scv)
     present = rate * (work + (in_line * less / kept) * jobs)
     first, turn_wait = first * less, turn_wait * less
-    return _Cpu(rho, present, spread(first, waits, full, turn_scv, cubed), turn_wait, mean / (2 * model.cores * (1 - full)), _memory(mean, model.cores, full, scv))
+    return _Cpu(
+        rho,
+        present,
+        spread(first, waits, full, turn_scv, cubed),
+        turn_wait,
+        mean / (2 * model.cores * (1 - full)),
+        _memory(mean, model.cores, full, scv),
+    )
 
 
 def _memory(mean: Floats, servers: Floats, rho: Floats, scv: Floats) -> Floats:
@@ -223,10 +230,7 @@ def _joined(model: Model, level: Level, call: Floats, local: Floats, behind: Flo
     number, inner = s.member_call[members], s.member_sequence[members]
     k = np.where((number >= 0)[:, None], call[np.maximum(number, 0)], local[np.maximum(inner, 0)])
     p = s.member_probability[members]
-    if (p < 1).any():
-        k = chosen(k, p)
-    else:
-        k = k.copy()
+    k = chosen(k, p) if (p < 1).any() else k.copy()
     size = np.diff(np.append(starts, len(members)))
     row = model.sequence_row[s.fork_sequence[level.forks]]
     k[:, 0] += np.repeat((size - 1) * behind[row], size)
