@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from meshsim.engines.analytic.limits import ALL, Outside, Quantity, outside, too_busy
+from meshsim.engines.analytic.limits import ALL, Outside, Quantity, crowded, outside, too_busy
 from meshsim.engines.analytic.model import Model, compile_plan
 from meshsim.engines.analytic.moments import Floats, quantiles
 from meshsim.engines.analytic.solver import Stations, Times, solve_at
@@ -148,7 +148,7 @@ def _answer(plan: Plan, known: _Prepared, rate: float, at: Stations, times: Time
         cores_by_tag=rate * (model.tag_ns + model.woken_tag_ns @ at.woken),
         utilisation=utilisation,
         saturation_rps=known.saturation_rps,
-        outside=[*known.outside, *([reason] if reason else [])],
+        outside=[*known.outside, *([reason] if reason else crowded(at))],
     )
 
 

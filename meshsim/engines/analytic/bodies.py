@@ -10,8 +10,23 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from meshsim.engines.analytic.moments import Floats, moments
-from meshsim.engines.analytic.programs import ACQUIRE, BLOCK, DETACH, END, JOB, JOIN, MORE, RELEASE, RETURN, SPAWN
-from meshsim.engines.analytic.programs import START, WAIT, WORK, Reader, Sum
+from meshsim.engines.analytic.programs import (
+    ACQUIRE,
+    BLOCK,
+    DETACH,
+    END,
+    JOB,
+    JOIN,
+    MORE,
+    RELEASE,
+    RETURN,
+    SPAWN,
+    START,
+    WAIT,
+    WORK,
+    Reader,
+    Sum,
+)
 from meshsim.plan.plan import Ints, Plan
 
 WHOLE = float(1 << 32)

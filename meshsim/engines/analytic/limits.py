@@ -7,6 +7,7 @@ from typing import Literal
 
 import numpy as np
 
+from meshsim.engines.analytic.solver import Stations
 from meshsim.plan.arrivals import CLOSED, MMPP
 from meshsim.plan.plan import Op, Plan
 from meshsim.plan.routes import NEVER
@@ -17,6 +18,10 @@ LATENCY: tuple[Quantity, ...] = ("mean", "p50", "p90", "p99")
 TAIL: tuple[Quantity, ...] = ("p90", "p99")
 BUSIEST = 0.85
 """Utilisation up to which its figures were compared with simulations."""
+LEAST_FREE = 0.7
+"""Share of a CPU's queue that must be left by the pools before it: beyond, errors above 15 % were seen."""
+STRAIGHT, BUSY_POOL = 0.3, 0.25
+"""Share of straight arrivals and utilisation of a pool from which on the errors of p99 were above 20 %."""
 
 
 @dataclass(frozen=True)
@@ -86,4 +91,19 @@ def too_busy(peak: float, station: str) -> Outside | None:
     return None
 
 
-__all__ = ["ALL", "BUSIEST", "Outside", "Quantity", "outside", "too_busy"]
+def crowded(at: Stations) -> list[Outside]:
+    """Where stations depend on each other more than the approximations bear."""
+    found = []
+    if float(at.kept.min(initial=1.0)) < LEAST_FREE:
+        found.append(
+            Outside(
+                "a CPU and the pools whose tokens its work holds limit each other",
+                (*LATENCY, "utilisation", "saturation"),
+            )
+        )
+    if bool(((at.straight > STRAIGHT) & (at.class_rho > BUSY_POOL)).any()):
+        found.append(Outside("requests pass one busy pool again and again, without others between", TAIL))
+    return found
+
+
+__all__ = ["ALL", "BUSIEST", "Outside", "Quantity", "crowded", "outside", "too_busy"]

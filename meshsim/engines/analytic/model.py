@@ -45,7 +45,7 @@ class Level:
 
 @dataclass(frozen=True)
 class Model:
-    """All arrays at a rate of one request a unit of time. r rows, k slots, v = r k views, n nodes, g classes, c calls."""
+    """All arrays at one request a unit of time. r rows, k slots, v = r k views, n nodes, g classes, c calls."""
 
     plan: Plan
     rows: int
@@ -282,8 +282,10 @@ class _Compiler:
             woken_tag_ns=woken_tag_ns,
             again_on_node=again_on_node,
             again_in_pool=again_in_pool,
-            cpu_alone=_alone(self.entry_share @ again_on_node, (self.on_node.T @ jobs)[:, 0]),
-            class_alone=_alone(load @ (self.entry_share @ again_in_pool), (load @ blocks.reshape(views, -1))[:, 0]),
+            cpu_alone=_alone(self.entry_share @ again_on_node, np.asarray(self.on_node.T @ jobs)[:, 0]),
+            class_alone=_alone(
+                load @ (self.entry_share @ again_in_pool), np.asarray(load @ blocks.reshape(views, -1))[:, 0]
+            ),
             pinned=bool((plan.slot_workers > 1).any()),
         )
 

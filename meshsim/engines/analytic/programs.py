@@ -138,10 +138,8 @@ class Reader:
         from scipy.special import gammaincinv
 
         u = (np.arange(400) + 0.5) / 400
-        if variance > 0:
-            s = gammaincinv(mean * mean / variance, u) * (variance / mean)
-        else:
-            s = np.full(1, mean)
+        constant = np.full(1, mean)
+        s = gammaincinv(mean * mean / variance, u) * (variance / mean) if variance > 0 else constant
         whole = np.ceil(s / self.slice_ns) - 1
         rest = s - whole * self.slice_ns
         d = self.slice_ns
@@ -177,7 +175,7 @@ class _Walk:
         """Instructions until END; attempts are read as if nothing failed."""
         program = self.reader.program
         while True:
-            op, at, other, when, slot, target, mean_ns, law, purpose, tag, _ = program[pc]
+            op, at, other, when, slot, target, mean_ns, law, purpose, _, _ = program[pc]
             if op == END:
                 return
             if op in (WORK, MORE):

@@ -1,8 +1,9 @@
 """Waiting for a server among c: means and variances of approximations that are exact for M/M/c.
 
-Sources: Erlang C; Allen, *Probability, Statistics and Queueing Theory* (1990), section 5.3 (Allen and Cunneen's GI/G/c);
-Whitt, "The queueing network analyzer", Bell System Technical Journal 62 (1983), section 5.1 (variability of the wait of
-those who wait); Kleinrock, *Queueing Systems II* (1976), section 4.7 (conservation law, for turns on a core).
+Sources: Erlang C; Allen, *Probability, Statistics and Queueing Theory* (1990), section 5.3 (Allen and Cunneen's
+GI/G/c); Whitt, "The queueing network analyzer", Bell System Technical Journal 62 (1983), section 5.1 (variability of
+the wait of those who wait); Kleinrock, *Queueing Systems II* (1976), section 4.7 (conservation law, for turns on a
+core).
 """
 
 from __future__ import annotations

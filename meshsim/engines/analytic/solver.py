@@ -12,6 +12,9 @@ from meshsim.engines.analytic.queues import FULLEST, probability_to_wait, spread
 
 ITERATIONS = 12
 CLOSE = 1e-4
+SHARED = 0.4
+"""How much sooner a busy CPU becomes processor sharing among requests that come back. Fitted likewise to MEMORY."""
+LEAST_KEPT = 0.3
 MEMORY = 4.0
 """How much longer a station remembers how full it was than a single queue with Poisson arrivals: the visits of one
 request come in a row, so what comes and goes is requests. Fitted to simulations of the shipped scenarios."""
@@ -38,6 +41,10 @@ class Stations:
     class_memory: Floats
     woken: Floats
     """(v,) probability that a token was idle."""
+    kept: Floats
+    """(n,) share of the queue at a CPU that the tokens of pools let come to it."""
+    straight: Floats
+    """(g,) share of the arrivals at a class that come straight from one pool to the next."""
 
     @property
     def peak(self) -> float:
@@ -82,8 +89,9 @@ def stations(model: Model, rate: float, arrivals_scv: float = 1.0, held: Floats 
         # Of those who hold a token, no more than there are tokens can be at the CPU; the others wait for a token.
         tokens = np.minimum(rho, 1.5) * model.class_servers
         beyond = tokens * (tokens / (1 + tokens)) ** model.class_servers
-        kept = np.clip(1 - model.node_tokens @ beyond / np.maximum(cpu.present, 1e-12), 0.3, 1.0)
-        woken = model.seen @ class_woken if model.wakes else woken
+        before = kept
+        kept = np.clip(1 - model.node_tokens @ beyond / np.maximum(cpu.present, 1e-12), LEAST_KEPT, 1.0)
+        woken = np.asarray(model.seen @ class_woken) if model.wakes else woken
         peak = float(max(cpu.rho.max(initial=0.0), rho.max(initial=0.0)))
         close, last = abs(peak - last) < CLOSE, peak
         if close:
@@ -103,6 +111,8 @@ def stations(model: Model, rate: float, arrivals_scv: float = 1.0, held: Floats 
         class_wait=spread(wait, waits, full, scv),
         class_memory=_memory(mean, model.class_servers, full, scv),
         woken=woken,
+        kept=before,
+        straight=straight,
     )
 
 
@@ -137,7 +147,7 @@ def _cpu(model: Model, rate: float, woken: Floats, arrivals_scv: float, kept: Fl
     # Who comes back soon again and again meets the others in turns: processor sharing, whose queue depends on the
     # mean alone (Kleinrock II, 4.4). Of the variability so much is left as belongs to one visit.
     visits = 1 / model.cpu_alone
-    less = kept * (1 + (both - 1) / (1 + (visits - 1) * 0.4 / (1 - full))) / both
+    less = kept * (1 + (both - 1) / (1 + (visits - 1) * SHARED / (1 - full))) / both
     # Turns: an arrival waits for the turn under way and for one turn of each in line (``first``); whoever comes
     # back waits longer. Kleinrock's conservation law ties the two to the wait without slices.
     turn = turns / jobs
