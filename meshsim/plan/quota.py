@@ -6,6 +6,7 @@ Kernel work is done in interrupts and is not throttled; it is charged to the nod
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -40,7 +41,7 @@ class Containers:
     service_pods: list[int]
     period_ns: int
 
-    @property
+    @cached_property
     def any(self) -> bool:
         """Whether any container has a limit."""
         return bool(self.by_slot) or any(limit is not None for limit in self.by_service)

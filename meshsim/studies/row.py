@@ -53,7 +53,7 @@ def make_row(result: RunResult, dataplane: str, services: int, machine: Machine)
     """One run as a row of the report, without the difference to a baseline."""
     plan, bill = result.plan, result.plan.bill
     cores_by_tag = _cores_by_tag(result)
-    cpu = _split(plan, cores_by_tag)
+    cpu = split_cores(plan, cores_by_tag)
     price = money(plan, machine)
     attribution = attribute(result.records, plan)
     latency = Quantiles(**{name: estimate_quantile(result.latency, q) for name, q in QUANTILES.items()})
@@ -86,7 +86,7 @@ def make_row(result: RunResult, dataplane: str, services: int, machine: Machine)
         events=result.events,
         busiest=f"{plan.station_names[worst]}, busy {utilisation[worst]:.0%} of the time",
         utilisation=float(utilisation[worst]),
-        model_error=_model_error(plan, cores_by_tag, cpu, price, attribution, latency.p50.value, mean.value),
+        model_error=within_costs(plan, cores_by_tag, cpu, price, attribution, latency.p50.value, mean.value),
         attribution=attribution,
         tail=tail(result.records, plan, result.counts.get("cpu_throttles", 0)),
         audit=audit(result),
@@ -115,7 +115,7 @@ def _cores_by_tag(result: RunResult) -> NDArray[np.float64]:
     return cores
 
 
-def _split(plan: Plan, cores_by_tag: NDArray[np.float64]) -> CpuCores:
+def split_cores(plan: Plan, cores_by_tag: NDArray[np.float64]) -> CpuCores:
     """Who caused the CPU time; what a proxy or agent burns without traffic counts as proxy."""
     cores = {"application": 0.0, "proxy": sum(plan.bill.idle_cores.values()), "kernel": 0.0}
     for tag, used in zip(plan.tags, cores_by_tag.tolist(), strict=True):
@@ -132,7 +132,7 @@ def _utilisation(result: RunResult) -> NDArray[np.float64]:
     return busy
 
 
-def _model_error(
+def within_costs(
     plan: Plan,
     cores_by_tag: NDArray[np.float64],
     cpu: CpuCores,

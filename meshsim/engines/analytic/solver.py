@@ -1,0 +1,291 @@
+"""One rate: stations by iteration, then the time of every call from the leaves to the entries."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from meshsim.engines.analytic.model import Level, Model
+from meshsim.engines.analytic.moments import Floats, chosen, cumulants, largest, moments
+from meshsim.engines.analytic.queues import FULLEST, probability_to_wait, spread
+
+ITERATIONS = 12
+CLOSE = 1e-4
+SHARED = 0.4
+"""How much sooner a busy CPU becomes processor sharing among requests that come back. Fitted likewise to MEMORY."""
+LEAST_KEPT = 0.3
+MEMORY = 4.0
+"""How much longer a station remembers how full it was than a single queue with Poisson arrivals: the visits of one
+request come in a row, so what comes and goes is requests. Fitted to simulations of the shipped scenarios."""
+
+
+@dataclass
+class Stations:
+    """What the stations are like at one rate."""
+
+    cpu_rho: Floats
+    """(n,)"""
+    class_rho: Floats
+    """(g,)"""
+    cpu_wait: Floats
+    """(n, 3) cumulants of the wait for the first turn on a core."""
+    turn_wait: Floats
+    """(n,) mean wait for each further turn."""
+    cpu_behind: Floats
+    """(n,) mean wait of one of two who come at the same instant, for the other."""
+    cpu_memory: Floats
+    """(n,) how long a CPU remembers how full it was, ns."""
+    class_wait: Floats
+    """(g, 3) cumulants of the wait for a token."""
+    class_memory: Floats
+    woken: Floats
+    """(v,) probability that a token was idle."""
+    kept: Floats
+    """(n,) share of the queue at a CPU that the tokens of pools let come to it."""
+    straight: Floats
+    """(g,) share of the arrivals at a class that come straight from one pool to the next."""
+
+    @property
+    def peak(self) -> float:
+        """Utilisation of the busiest station."""
+        return float(max(self.cpu_rho.max(initial=0.0), self.class_rho.max(initial=0.0)))
+
+
+def stations(model: Model, rate: float, arrivals_scv: float = 1.0, held: Floats | None = None) -> Stations:
+    """Fixed point of waits, times that tokens are held, and wake-ups. ``rate`` a ns.
+
+    ``held``: (held views, 2) moments of the time that threads are held while calls are answered.
+    """
+    b = dict(zip(BLOCK_NAMES, model.class_blocks.T, strict=True))
+    count = np.maximum(b["count"], 1e-300)
+    extra = None
+    if held is not None and len(held):
+        extra = model.held_class @ held
+        count = count + extra[:, 2]
+    woken = np.full(model.rows * model.slots, 1.0 if model.wakes else 0.0)
+    class_woken = np.full(len(count), 1.0)
+    kept = np.ones(len(model.cores))
+    last = -1.0
+    for _ in range(ITERATIONS):
+        cpu = _cpu(model, rate, woken, arrivals_scv, kept)
+        raw = moments(cpu.wait)
+        seen = model.class_nodes @ np.column_stack([raw[:, 0], raw[:, 1], cpu.turn_wait])
+        w, variance, w2 = seen[:, 0], np.maximum(seen[:, 1] - seen[:, 0] ** 2, 0.0), seen[:, 2]
+        added = b["woken"] + b["woken_visits"] * w
+        total = b["held"] + b["visits"] * w + b["turns"] * w2 + class_woken * added
+        second = (
+            b["held_second"] + 2 * b["held_visits"] * w + b["visits_second"] * w**2 + b["visits"] * variance
+            + class_woken * (b["woken_second"] + 2 * b["woken_held"] + 2 * b["woken"] * w)
+        )  # fmt: skip
+        if extra is not None:
+            total, second = total + extra[:, 0], second + extra[:, 1]
+        mean = total / count
+        scv = np.clip(second / count / np.maximum(mean, 1e-12) ** 2 - 1, 0.0, 50.0)
+        rho = rate * total / model.class_servers
+        full = np.minimum(rho, FULLEST)
+        waits = probability_to_wait(model.class_servers, full, model.kinds_of_servers)
+        class_woken = 1.0 - waits
+        # Of those who hold a token, no more than there are tokens can be at the CPU; the others wait for a token.
+        tokens = np.minimum(rho, 1.5) * model.class_servers
+        beyond = tokens * (tokens / (1 + tokens)) ** model.class_servers
+        before = kept
+        kept = np.clip(1 - model.node_tokens @ beyond / np.maximum(cpu.present, 1e-12), LEAST_KEPT, 1.0)
+        woken = np.asarray(model.seen @ class_woken) if model.wakes else woken
+        peak = float(max(cpu.rho.max(initial=0.0), rho.max(initial=0.0)))
+        close, last = abs(peak - last) < CLOSE, peak
+        if close:
+            break
+    # Arrivals from one pool at the next are smoother than Poisson where traffic is not split on its way (Whitt 1983).
+    straight = (1 - model.class_alone) / model.class_stations
+    smooth = straight * full**2 * np.minimum(scv - 1, 0.0) / np.sqrt(model.class_servers)
+    smooth = smooth / np.maximum(1 - straight * (1 - full**2), 1e-9)
+    wait = waits * mean / (model.class_servers * (1 - full)) * np.maximum(1 + smooth + scv, 0.05) / 2
+    return Stations(
+        cpu_rho=cpu.rho,
+        class_rho=rho,
+        cpu_wait=cpu.wait,
+        turn_wait=cpu.turn_wait,
+        cpu_behind=cpu.behind,
+        cpu_memory=cpu.memory,
+        class_wait=spread(wait, waits, full, scv),
+        class_memory=_memory(mean, model.class_servers, full, scv),
+        woken=woken,
+        kept=before,
+        straight=straight,
+    )
+
+
+BLOCK_NAMES = ("count", "held", "held_second", "visits", "held_visits", "visits_second", "turns", "woken",
+               "woken_second", "woken_held", "woken_visits")  # fmt: skip
+
+
+@dataclass
+class _Cpu:
+    rho: Floats
+    present: Floats
+    """Mean number waiting or served, were there no tokens."""
+    wait: Floats
+    turn_wait: Floats
+    behind: Floats
+    memory: Floats
+
+
+def _cpu(model: Model, rate: float, woken: Floats, arrivals_scv: float, kept: Floats) -> _Cpu:
+    asked = model.jobs
+    if model.wakes:
+        asked = asked + (model.woken_jobs * woken[:, None]).reshape(model.rows, model.slots, -1).sum(axis=1)
+    jobs, work, second, third, turns, turn_second, conserved = (model.to_node @ asked).T
+    jobs, work = np.maximum(jobs, 1e-300), np.maximum(work, 1e-300)
+    mean = work / jobs
+    rho = rate * work / model.cores
+    full = np.minimum(rho, FULLEST)
+    waits = probability_to_wait(model.cores, full, model.kinds_of_cores)
+    scv = np.maximum(second / jobs / mean**2 - 1, 0.0)
+    both = (arrivals_scv + scv) / 2
+    in_line = waits * mean / (model.cores * (1 - full)) * both
+    # Who comes back soon again and again meets the others in turns: processor sharing, whose queue depends on the
+    # mean alone (Kleinrock II, 4.4). Of the variability so much is left as belongs to one visit.
+    visits = 1 / model.cpu_alone
+    less = kept * (1 + (both - 1) / (1 + (visits - 1) * SHARED / (1 - full))) / both
+    # Turns: an arrival waits for the turn under way and for one turn of each in line (``first``); whoever comes
+    # back waits longer. Kleinrock's conservation law ties the two to the wait without slices.
+    turn = turns / jobs
+    rest = np.maximum(conserved / jobs, 1e-300)
+    again = np.where(turn > 1e-9, full * turn / (1 + turn) * mean / rest, 0.0)
+    left = waits * turn_second / (2 * work * model.cores) * (arrivals_scv + 1) / 2
+    first = np.where(turn > 1e-9, (again * in_line + left) / (1 - full / (1 + turn) + again), in_line)
+    turn_wait = np.where(turn > 1e-9, np.maximum(in_line - first, 0.0) * mean / rest, 0.0)
+    cubed = np.where(turn > 1e-9, 6.0, third / jobs / mean**3)
+    turn_scv = np.where(turn > 1e-9, np.minimum(scv, 1.0), scv)
+    present = rate * (work + (in_line * less / kept) * jobs)
+    first, turn_wait = first * less, turn_wait * less
+    return _Cpu(
+        rho,
+        present,
+        spread(first, waits, full, turn_scv, cubed),
+        turn_wait,
+        mean / (2 * model.cores * (1 - full)),
+        _memory(mean, model.cores, full, scv),
+    )
+
+
+def _memory(mean: Floats, servers: Floats, rho: Floats, scv: Floats) -> Floats:
+    """Integral of the autocorrelation of the number present: of M/M/1, scaled as in heavy traffic."""
+    result: Floats = mean / servers * (1 + rho) / (1 - rho) ** 2 * (1 + scv) / 2
+    return result
+
+
+@dataclass
+class Times:
+    """Cumulants of the times at one rate, ns."""
+
+    call: Floats
+    """(c, 3) of each call as its caller sees it."""
+    entry: Floats
+    """(entries, 3)"""
+    held: Floats
+    """(held views, 3): first two moments of the time held and number of times, all times visits a request."""
+
+
+def times(model: Model, at: Stations, thread_wait: bool = True) -> Times:
+    """Every call and every entry."""
+    s = model.sequences
+    cpu_raw = np.column_stack([moments(at.cpu_wait), at.turn_wait])
+    by_row = model.on_node @ cpu_raw
+    row_wait, turn_wait = cumulants(by_row[:, :3]), by_row[:, 3]
+    pool_wait = cumulants(model.seen @ moments(at.class_wait))
+    hop = model.hop + model.hop_waits @ np.concatenate([row_wait, pool_wait])
+    hop[:, 0] += model.hop_turns @ turn_wait
+    if model.wakes:
+        q = at.woken
+        w = np.repeat(row_wait[:, 0], model.slots)
+        first, second, third = model.hop_woken
+        hop[:, 0] += first @ np.concatenate([q, q * w])
+        hop[:, 1] += second @ np.concatenate([q, q**2])
+        hop[:, 2] += third @ np.concatenate([q, q**2, q**3])
+    rows = model.sequence_row
+    local = s.base + s.asks[:, :1] * row_wait[rows] + s.asks[:, 2:] * pool_wait[rows * model.slots + 1]
+    local[:, 0] += s.asks[:, 1] * turn_wait[rows]
+    behind = model.on_node @ at.cpu_behind
+    call = np.zeros_like(hop)
+    for level in model.levels:
+        mine = local[level.sequences]
+        if len(level.calls):
+            of_call = call[s.call_number[level.calls]]
+            p = s.call_probability[level.calls]
+            if (p < 1).any():
+                of_call = chosen(of_call, p)
+            mine += level.call_sum @ of_call
+        if len(level.forks):
+            mine += level.fork_sum @ _joined(model, level, call, local, behind)
+        local[level.sequences] = mine
+        call[level.answered] = hop[level.answered] + local[s.endpoint_sequence[model.callee[level.answered]]]
+    held = np.zeros((0, 3))
+    if len(model.held_views):
+        m = moments(local[s.endpoint_sequence])
+        own_wait = pool_wait[model.sequence_row[s.endpoint_sequence] * model.slots + 1, 0]
+        body = m[:, 0] - own_wait
+        held = model.held_of @ np.column_stack([body, m[:, 1] - m[:, 0] ** 2 + body**2, np.ones(len(m))])
+    entries = len(model.entry_share)
+    entry = call[:entries].copy()
+    _together(model, at, entry)
+    return Times(call, entry, held)
+
+
+def _joined(model: Model, level: Level, call: Floats, local: Floats, behind: Floats) -> Floats:
+    """Time of each fork: its longest branch. They begin together, so they stand in line behind each other."""
+    s = model.sequences
+    members, starts = level.members, level.member_starts
+    number, inner = s.member_call[members], s.member_sequence[members]
+    k = np.where((number >= 0)[:, None], call[np.maximum(number, 0)], local[np.maximum(inner, 0)])
+    p = s.member_probability[members]
+    k = chosen(k, p) if (p < 1).any() else k.copy()
+    size = np.diff(np.append(starts, len(members)))
+    row = model.sequence_row[s.fork_sequence[level.forks]]
+    k[:, 0] += np.repeat((size - 1) * behind[row], size)
+    return largest(k, starts)
+
+
+def _together(model: Model, at: Stations, entry: Floats) -> None:
+    """A request that comes back to a station soon finds it as it was: its waits there go together."""
+    length = np.maximum(entry[:, 0], 1.0)
+    for pairs, wait, memory in (
+        (model.again_on_node, at.cpu_wait, at.cpu_memory),
+        (model.again_in_pool, cumulants(model.seen @ moments(at.class_wait)), model.seen @ at.class_memory),
+    ):
+        if not pairs.nnz:
+            continue
+        coo = pairs.tocoo()
+        one, other = coo.coords
+        x = length[one] / np.maximum(MEMORY * memory[other], 1e-9)
+        alike = np.where(x > 1e-3, 2 * (x - 1 + np.exp(-x)) / np.maximum(x, 1e-9) ** 2, 1.0)
+        n = len(entry)
+        visits = np.sqrt(coo.data + 0.25) + 0.5  # v (v - 1) pairs
+        entry[:, 1] += np.bincount(one, coo.data * alike * wait[other, 1], n)
+        triples = coo.data * (visits + 1) * alike**2
+        entry[:, 2] += np.bincount(one, triples * wait[other, 2], n)
+
+
+def solve_at(model: Model, rate: float, arrivals_scv: float = 1.0) -> tuple[Stations, Times]:
+    """Stations and times; threads that are held while calls are answered are iterated."""
+    at = stations(model, rate, arrivals_scv)
+    result = times(model, at)
+    if not len(model.held_views):
+        return at, result
+    for _ in range(4):
+        before = at.class_rho
+        at = stations(model, rate, arrivals_scv, result.held)
+        if float(np.abs(at.class_wait[:, 0]).max(initial=0.0)) == 0.0:
+            break
+        settled = np.abs(at.class_rho - before).max() < 1e-3
+        if settled or not _threads_wait(model, at):
+            break
+        result = times(model, at)
+    return at, result
+
+
+def _threads_wait(model: Model, at: Stations) -> bool:
+    """Whether a thread that is held across calls is ever waited for."""
+    wait = (model.seen @ at.class_wait[:, :1])[model.held_views, 0]
+    return bool(wait.max(initial=0.0) > 10.0)

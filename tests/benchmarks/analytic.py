@@ -1,0 +1,136 @@
+"""How far the analytic engine is from simulation, and how long it takes: ``python -m tests.benchmarks.analytic``.
+
+Every shipped application over every shipped data plane, at rates at which the busiest station is busy 30, 60 and 85 % of
+the time (by the analytic engine; the simulated utilisation is printed beside it). Simulated with the compiled engine
+where this installation has it, else with the reference engine, which takes hours for all of them: name applications and
+data planes to do fewer.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import time
+from typing import Any
+
+import numpy as np
+
+from meshsim.engines import analytic
+from meshsim.engines.analytic.answer import prepare as prepare_plan
+from meshsim.engines.analytic.solver import solve_at
+from meshsim.plan.lower import lower
+from meshsim.plan.plan import Plan
+from meshsim.results.intervals import quantile_interval
+from meshsim.scenario.base import MeshsimError
+from meshsim.scenario.catalog import names
+from meshsim.scenario.scenario import Load, Run, Scenario
+from meshsim.studies.setup import prepare
+
+LOADS = (0.3, 0.6, 0.85)
+COLUMNS = ("mean", "p50", "p90", "p99", "cpu", "busiest")
+
+
+def engine() -> Any:
+    """The fastest engine that simulates here."""
+    try:
+        return importlib.import_module("meshsim.engines.compiled")
+    except ImportError:
+        return importlib.import_module("meshsim.engines.reference")
+
+
+def plan_at(application: str, dataplane: str, rps: float) -> Plan:
+    load = Load(rps=float(f"{rps:.6g}"), overload="simulate")
+    return prepare(Scenario(application=application, dataplane=dataplane, load=load)).plan
+
+
+def rate_at(plan: Plan, rho: float) -> float:
+    """Rate at which the busiest station is busy a share ``rho`` of the time, by bisection."""
+    low, high = 0.0, analytic.saturation_rps(plan)
+    for _ in range(20):
+        middle = (low + high) / 2
+        busiest = float(analytic.solve(plan, middle).utilisation.max())
+        low, high = (middle, high) if busiest < rho else (low, middle)
+    return (low + high) / 2
+
+
+def errors(plan: Plan, requests: int) -> list[float]:
+    """Relative errors in percent, in the order of COLUMNS."""
+    result = engine().run(plan, Run(requests=requests, seed=1, sample=0))
+    answer = analytic.solve(plan)
+    measured = [result.latency.mean() / 1000]
+    for share in (0.5, 0.9, 0.99):
+        measured.append(quantile_interval(result.latency, share).value or float("nan"))
+    measured.append(float(result.cpu_ns.sum()) / result.window_ns)
+    measured.append(float((result.stations.busy_ns / (plan.station_servers * float(result.end_ns))).max()))
+    said = [answer.mean_us, answer.p50_us, answer.p90_us, answer.p99_us, answer.cores_by_tag.sum()]
+    said.append(float(answer.utilisation.max()))
+    return [100 * (float(a) / m - 1) for a, m in zip(said, measured, strict=True)]
+
+
+def speed(services: int = 10_000, replicas: int = 10) -> dict[str, float]:
+    """CPU seconds for a large application: lowering, reading the plan once, and each answer."""
+    prepared = prepare(
+        Scenario(application="online-boutique", dataplane="istio-sidecar", services=services, load=Load(rps=2000.0))
+    )
+    app = prepared.application
+    app = app.model_copy(
+        update={"services": [service.model_copy(update={"replicas": replicas}) for service in app.services]}
+    )
+    clock = time.process_time
+    begin = clock()
+    plan = lower(app, prepared.dataplane, prepared.machine, prepared.scenario, prepared.costs)
+    lowered = clock()
+    model = prepare_plan(plan)
+    read = clock()
+    answers = []
+    for rps in (1500.0, 2000.0, 2500.0, 1800.0, 2200.0):
+        start = clock()
+        analytic.solve(plan, rps)
+        answers.append(clock() - start)
+    start = clock()
+    solve_at(model, 2000.0 / 1e9)
+    return {
+        "lowering": lowered - begin,
+        "reading the plan, with its saturation rate": read - lowered,
+        "an answer (median of 5)": float(np.median(answers)),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("only", nargs="*", help="applications and data planes; all where left out")
+    parser.add_argument("--requests", type=int, default=60_000)
+    parser.add_argument("--no-speed", action="store_true")
+    given = parser.parse_args()
+    print(f"simulated by {engine().__name__}, {given.requests} requests; errors in percent: {', '.join(COLUMNS)}")
+    found: dict[float, list[list[float]]] = {rho: [] for rho in LOADS}
+
+    def wanted(kind: str) -> list[str]:
+        every = list(names(kind))
+        return [name for name in every if name in given.only] or every
+
+    for application in wanted("applications"):
+        for dataplane in wanted("dataplanes"):
+            try:
+                small = plan_at(application, dataplane, 1.0)
+            except MeshsimError as error:
+                print(f"{application} over {dataplane}: {error}")
+                continue
+            for rho in LOADS:
+                row = errors(plan_at(application, dataplane, rate_at(small, rho)), given.requests)
+                found[rho].append(row)
+                cells = " ".join(f"{error:8.1f}" for error in row)
+                print(f"{application:18s} {dataplane:28s} {rho:4.2f} {cells}", flush=True)
+    for rho, rows in found.items():
+        size = np.abs(np.array(rows))
+        median, worst = np.median(size, axis=0), size.max(axis=0)
+        print(f"rho {rho:4.2f}: {len(rows)} scenarios")
+        print("  median of |error|, %: " + ", ".join(f"{n} {v:.1f}" for n, v in zip(COLUMNS, median, strict=True)))
+        print("  worst:                " + ", ".join(f"{n} {v:.1f}" for n, v in zip(COLUMNS, worst, strict=True)))
+    if not given.no_speed:
+        for what, seconds in speed().items():
+            print(f"10 000 services x 10 pods, {what}: {seconds * 1000:.0f} ms of CPU")
+
+
+if __name__ == "__main__":
+    main()
