@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+BATCHES = 20
 
 
 @dataclass(frozen=True)
 class Ran:
-    """``stages``: visits to a station (to a core, in a mesh) that were over. ``latencies_us`` of requests that were
-    answered, in the order of their answers."""
+    """``stages``: visits to a station (to a core, in a mesh) that were over."""
 
     stages: int
-    latencies_us: list[float]
+    mean_us: float
+    """Mean latency; NaN where no request was answered."""
+    standard_error_us: float = float("nan")
+    """Of the mean, by batch means; NaN where there are too few answers, or the simulator keeps none."""
 
-    def mean_us(self, skip: float = 0.1) -> float:
-        """Mean latency, without the first answers: the system was empty."""
-        return statistics.fmean(self.latencies_us[int(len(self.latencies_us) * skip) :])
 
-    def standard_error_us(self, skip: float = 0.1, batches: int = 20) -> float:
-        """Of that mean, by batch means: answers that follow each other are alike."""
-        values = self.latencies_us[int(len(self.latencies_us) * skip) :]
-        size = len(values) // batches
-        means = [statistics.fmean(values[n * size : (n + 1) * size]) for n in range(batches)]
-        return statistics.stdev(means) / batches**0.5
+def ran(stages: int, latencies_us: Sequence[float], skip: float = 0.1) -> Ran:
+    """From the latencies in the order of the answers, without the first of them: the system was empty."""
+    values = latencies_us[int(len(latencies_us) * skip) :]
+    if len(values) < BATCHES:
+        return Ran(stages, statistics.fmean(values) if values else float("nan"))
+    size = len(values) // BATCHES
+    means = [statistics.fmean(values[n * size : (n + 1) * size]) for n in range(BATCHES)]
+    return Ran(stages, statistics.fmean(values), statistics.stdev(means) / BATCHES**0.5)

@@ -7,7 +7,7 @@ import random
 import ciw
 
 from .models import SERVERS, VISITS, Network, SingleQueue
-from .ran import Ran
+from .ran import Ran, ran
 
 
 def single_queue(model: SingleQueue, stages: int, seed: int = 1) -> Ran:
@@ -21,7 +21,7 @@ def single_queue(model: SingleQueue, stages: int, seed: int = 1) -> Ran:
     simulation = ciw.Simulation(queue)
     simulation.simulate_until_max_customers(stages, method="Finish")
     records = simulation.get_all_records()
-    return Ran(len(records), [record.exit_date - record.arrival_date for record in records])
+    return ran(len(records), [record.exit_date - record.arrival_date for record in records])
 
 
 def network(model: Network, stages: int, seed: int = 1) -> Ran:
@@ -53,4 +53,4 @@ def network(model: Network, stages: int, seed: int = 1) -> Ran:
         end, seen = left.get(record.id_number, (0.0, 0))
         left[record.id_number] = max(end, record.exit_date), seen + 1
     answered = sorted((end, number) for number, (end, seen) in left.items() if seen == VISITS + 1)
-    return Ran(visits, [end - came[number] for end, number in answered])
+    return ran(visits, [end - came[number] for end, number in answered])

@@ -9,7 +9,7 @@ from typing import Any
 import salabim
 
 from .models import SERVERS, VISITS, Network, SingleQueue
-from .ran import Ran
+from .ran import Ran, ran
 
 salabim.yieldless(False)  # generators: faster than greenlets, and nothing more to install
 
@@ -59,4 +59,4 @@ def _run(
 
     Source(env=env)
     env.run()
-    return Ran(done, latencies)
+    return ran(done, latencies)

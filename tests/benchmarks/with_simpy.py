@@ -12,7 +12,7 @@ from typing import Any
 import simpy
 
 from .models import SERVERS, VISITS, Mesh, Network, SingleQueue
-from .ran import Ran
+from .ran import Ran, ran
 
 Steps = Generator[simpy.Event, Any, None]
 
@@ -41,7 +41,7 @@ def single_queue(model: SingleQueue, stages: int, seed: int = 1) -> Ran:
 
     env.process(source())
     env.run(until=finished)
-    return Ran(len(latencies), latencies)
+    return ran(len(latencies), latencies)
 
 
 def network(model: Network, stages: int, seed: int = 1) -> Ran:
@@ -77,7 +77,7 @@ def network(model: Network, stages: int, seed: int = 1) -> Ran:
 
     env.process(source())
     env.run(until=finished)
-    return Ran(done, latencies)
+    return ran(done, latencies)
 
 
 class Pod:
@@ -162,4 +162,4 @@ def mesh(model: Mesh, stages: int, seed: int = 1) -> Ran:
 
     env.process(source())
     env.run(until=finished)
-    return Ran(done, latencies)
+    return ran(done, latencies)
