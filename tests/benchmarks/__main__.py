@@ -23,7 +23,7 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def arguments() -> argparse.Namespace:
+def arguments(words: list[str] | None) -> argparse.Namespace:
     """What is asked for."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="under a minute, on small models: that it works")
@@ -32,12 +32,12 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--only", metavar="WORDS", help="only models whose name has these words, and no other numbers")
     parser.add_argument("--json", metavar="FILE", type=Path, help="write everything that was measured")
     parser.add_argument("--docs", metavar="FILE", type=Path, help="write the page for the documents")
-    return parser.parse_args()
+    return parser.parse_args(words)
 
 
-def main() -> int:
+def main(words: list[str] | None = None) -> int:
     """Measure and tell."""
-    given = arguments()
+    given = arguments(words)
     wanted = [case for case in cases(given.quick) if given.only is None or given.only in case.name]
     if not wanted:
         names = ", ".join(case.name for case in cases(given.quick))
@@ -54,8 +54,9 @@ def main() -> int:
             numbers += of_the_others(given.quick, given.large, given.threads, say)
     compiler = next((speed.compiler for speed in speeds if speed.compiler), "none")
     machine = {**conditions(), "numba": numba.__version__, "C++ compiler": compiler}
-    words = " ".join(["python -m tests.benchmarks", *sys.argv[1:]])
-    measured = Measured(words, machine, watch.foreign_cores, time.monotonic() - began, speeds, numbers)
+    flags = [f"--{name}" for name in ("quick", "large", "threads") if getattr(given, name)]
+    command = " ".join(["python -m tests.benchmarks", *flags, *([f"--only '{given.only}'"] if given.only else [])])
+    measured = Measured(command, machine, watch.foreign_cores, time.monotonic() - began, speeds, numbers)
     print(page(measured))
     if given.json is not None:
         given.json.write_text(json.dumps(measured.as_json(), indent=1) + "\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +25,11 @@ class Number:
     reached: bool | None
 
 
+def apart(number: int) -> str:
+    """With its thousands apart: 2 400 000."""
+    return f"{number:,}".replace(",", " ")
+
+
 def at_least(what: str, goal: float, value: float | None, unit: str, why: str = "") -> Number:
     """The more the better."""
     said = why if value is None else f"{value:.3g}{unit}"
@@ -41,9 +47,8 @@ def of_speed(speeds: list[Speed]) -> list[Number]:
     found = []
     for speed in speeds:
         if speed.case in SIMPY:
-            found.append(
-                at_least(f"compiled over SimPy: {speed.case}", SIMPY[speed.case], speed.ratio("SimPy"), "×", "did not run")
-            )
+            what = f"compiled over SimPy: {speed.case}"
+            found.append(at_least(what, SIMPY[speed.case], speed.ratio("SimPy"), "×"))
     for speed in speeds:
         ratio = speed.ratio("C++")
         time = None if ratio is None else 1 / ratio
@@ -73,10 +78,9 @@ def _pending(alone: Callable[..., dict[str, Any]], many: int, few: int, rounds: 
         less, more = alone("pending", few), alone("pending", many)
         ratios.append(more["ns_an_event"] / less["ns_an_event"])
         sizes.append(more["bytes_a_request"])
-    median = sorted(range(rounds), key=ratios.__getitem__)[rounds // 2]
     return [
-        at_most(f"time an event, {many:,} pending over {few}".replace(",", " "), 2, ratios[median], "×"),
-        at_most("memory a request in flight", 100, sorted(sizes)[rounds // 2], " B"),
+        at_most(f"time an event, {apart(many)} pending over {few}", 2, statistics.median(ratios), "×"),
+        at_most("memory a request in flight", 100, statistics.median(sizes), " B"),
     ]
 
 

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from .goals import Number
+from meshsim.figures import numbers
+
+from .goals import Number, apart
 from .speed import Speed
 
 MACHINE = ("processor", "family", "cores", "virtual machine", "memory", "kernel", "python", "numba", "C++ compiler")
@@ -41,14 +43,13 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def digits(value: float) -> str:
     """Three significant digits, thousands apart."""
-    text = f"{float(f'{value:.3g}'):,.10g}"
-    return text.replace(",", " ")
+    return numbers.digits(value).replace(",", " ")
 
 
-def numbers_table(numbers: Sequence[Number]) -> str:
+def goals_table(found: Sequence[Number]) -> str:
     """Goals and what was measured."""
     verdict = {True: "yes", False: "no", None: "-"}
-    rows = [(number.what, number.goal, number.said, verdict[number.reached]) for number in numbers]
+    rows = [(number.what, number.goal, number.said, verdict[number.reached]) for number in found]
     return table(("what", "goal", "measured", "reached"), rows)
 
 
@@ -57,18 +58,22 @@ def speed_table(speed: Speed) -> str:
     rows = []
     for lap in speed.laps:
         spread = f"{digits(min(lap.ns))} to {digits(max(lap.ns))}" if len(lap.ns) > 1 else ""
-        rows.append((lap.name, digits(lap.median_ns), spread, digits(lap.ratio) + "×", f"{lap.stages:,}".replace(",", " ")))
-    rows += [(name, "-", "", "-", f"skipped: {why}") for name, why in speed.skipped.items()]
-    return table(("who", "ns a stage", "rounds", "time over compiled", "stages a round"), rows)
+        rows.append((lap.name, digits(lap.median_ns), spread, digits(lap.ratio) + "×", apart(lap.stages)))
+    lines = [table(("who", "ns a stage", "rounds", "time over compiled", "stages a round"), rows)]
+    lines += [f"{name} was skipped: {why}." for name, why in speed.skipped.items()]
+    return "\n\n".join(lines)
 
 
 INTRODUCTION = """\
 # Benchmarks
 
-Written by `{command}`. CPU time; all entrants of a model in turn in each round; a ratio is the median of the ratios
-within the rounds. The C++ program ([tests/benchmarks/native/engine.cpp](../tests/benchmarks/native/engine.cpp)) reads
-the same plan and must count the same to the nanosecond; the programs of SimPy, Ciw, salabim and Cimba-Python are written
-as their users would write them, and keep fewer books than our engines. `pip install -e '.[benchmark]'` brings the peers.
+Written by `{command}`.
+
+CPU time; all entrants of a model in turn in each round; a ratio is the median of the ratios within the rounds. The C++
+program ([tests/benchmarks/native/engine.cpp](../tests/benchmarks/native/engine.cpp)) reads the same plan and must count
+the same to the nanosecond; the programs of SimPy, Ciw, salabim and Cimba-Python are written as their users would write
+them, and keep fewer books than our engines. `pip install -e '.[benchmark]'` brings the peers. How far the analytic
+engine is from simulation: `python -m tests.benchmarks.analytic`.
 """
 
 MODELS = """\
@@ -89,7 +94,7 @@ def page(measured: Measured) -> str:
         INTRODUCTION.format(command=measured.command),
         table(("", "this host"), [*machine, ("load", load)]),
         "## Goals",
-        numbers_table(measured.numbers),
+        goals_table(measured.numbers),
         "## Who simulates how fast",
         MODELS,
     ]

@@ -114,6 +114,7 @@ def counts_differ(result: RunResult, counted: Counted) -> dict[str, tuple[int, i
         "arrivals": int(stations.arrivals.sum()),
         "busy_ns": int(stations.busy_ns.sum()),
         "present_ns": int(stations.present_ns.sum()),
+        "cpu_ns": int(result.cpu_ns.sum()),
     }
     pairs = {name: (value, int(getattr(counted, name))) for name, value in ours.items()}
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}

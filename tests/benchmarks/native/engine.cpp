@@ -355,7 +355,8 @@ class Engine {
             busy += station.busy_ns + (station.servers - station.free) * (now_ - station.seen_at);
             present += station.present_ns + station.present * (now_ - station.seen_at);
         }
-        for (const Int ns : cpu_) charged += ns;
+        for (const Int ns : cpu_at_end_) charged += ns;
+        for (const Int ns : cpu_at_start_) charged -= ns;
         std::printf("{\"events\": %lld, \"answered\": %lld, \"sent\": %lld, \"end_ns\": %lld, \"latency_sum_ns\": %lld, "
                     "\"call_sum_ns\": %lld, \"arrivals\": %lld, \"busy_ns\": %lld, \"present_ns\": %lld, "
                     "\"cpu_ns\": %lld, \"cpu_seconds\": %.9f}\n",
