@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from worlds import application, call, compute, costs, machine, service
+from worlds import application, call, compute, costs, service
 from worlds import plan as lowered
 
 from meshsim.formats.load import load_application
