@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from both_engines import differences, run_on_both
-from hypothesis import HealthCheck, given, note, settings
+from hypothesis import HealthCheck, Phase, given, note, settings
 from hypothesis import strategies as st
 from worlds import application, costs, plan, service
 
@@ -227,9 +227,9 @@ def lowered(draw: st.DataObject) -> Plan | None:
     }
     note(f"{made}\n{plane}\n{load}\n{more}\n{shape}")
     if draw.draw(st.integers(0, 4)) == 0:
-        more["cluster"] = draw.draw(
-            some(nic_gbps=sometimes(st.just(0.5)), zones=st.integers(1, 3), cross_zone_gbps=sometimes(st.just(0.2)))
-        )
+        zones = draw.draw(st.integers(1, 3))
+        link = {"cross_zone_gbps": 0.2} if zones > 1 and draw.draw(st.booleans()) else {}
+        more["cluster"] = {"zones": zones, **draw.draw(some(nic_gbps=sometimes(st.just(0.5)))), **link}
     cluster = more.pop("cluster", {})
     try:
         return plan(
@@ -249,7 +249,12 @@ def check(draw: st.DataObject) -> None:
         run_on_both(made, Run(requests=100, warmup=draw.draw(st.sampled_from([0.0, 0.2])), seed=seed, sample=sample))
 
 
-RELAXED = {"deadline": None, "suppress_health_check": list(HealthCheck), "database": None}
+RELAXED = {
+    "deadline": None,
+    "phases": [Phase.generate, Phase.explicit],
+    "suppress_health_check": list(HealthCheck),
+    "database": None,
+}
 
 
 @settings(max_examples=1500, derandomize=True, **RELAXED)

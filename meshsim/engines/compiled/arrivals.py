@@ -8,7 +8,7 @@ from meshsim.engines.arrivals import STAY, THINK
 from meshsim.engines.compiled import state as at
 from meshsim.engines.compiled.draws import FRACTION_BITS, HALF, child_key, draw, draw_ns, draw_unit
 from meshsim.engines.compiled.events import push
-from meshsim.engines.compiled.pointers import Key, State, int64s, native
+from meshsim.engines.compiled.pointers import Key, State, fixed, int64s, native
 from meshsim.engines.frame import ARRIVAL
 from meshsim.plan.arrivals import CLOSED, MMPP
 from meshsim.plan.draws import ARRIVAL_GAP
@@ -22,9 +22,9 @@ FAR = 1 << 62
 def start_load(S: State) -> None:
     """The first request, or the first of each client."""
     begin_piece(S)
-    if S[at.LOAD_KIND] != CLOSED:
+    if fixed(S, at.LOAD_KIND) != CLOSED:
         schedule_request(S, 0)
-    for client in range(S[at.CLIENTS]):
+    for client in range(fixed(S, at.CLIENTS)):
         think(S, client)
 
 
@@ -33,29 +33,31 @@ def begin_piece(S: State) -> None:
     """Another rate, from where the last one ended."""
     number = S[at.PIECE]
     S[at.PIECE] = number + 1
-    length = int64s(S[at.LENGTHS])[number % S[at.PIECES]]
-    if S[at.LOAD_KIND] == MMPP:
-        length = draw_ns(S, S[at.EXPONENTIAL_LAW], length, draw(child_key(np.uint64(S[at.ROOT_KEY]), number), STAY))
-    if length < 0 or length > (FAR - S[at.PIECE_END]) >> S[at.SHIFT]:
+    length = int64s(S, at.LENGTHS)[number % fixed(S, at.PIECES)]
+    if fixed(S, at.LOAD_KIND) == MMPP:
+        length = draw_ns(
+            S, fixed(S, at.EXPONENTIAL_LAW), length, draw(child_key(np.uint64(fixed(S, at.ROOT_KEY)), number), STAY)
+        )
+    if length < 0 or length > (FAR - S[at.PIECE_END]) >> fixed(S, at.SHIFT):
         S[at.PIECE_END] = -1
     else:
-        S[at.PIECE_END] += length << S[at.SHIFT]
+        S[at.PIECE_END] += length << fixed(S, at.SHIFT)
 
 
 @native
 def schedule_request(S: State, number: int) -> None:
     """An open loop sends its next request."""
-    if number % S[at.BURST] == 0:
-        advance_clock(S, draw(child_key(np.uint64(S[at.ROOT_KEY]), number), ARRIVAL_GAP))
-    push(S, S[at.CLOCK] >> S[at.SHIFT], ARRIVAL << 60 | number << 20, 0, 0)
+    if number % fixed(S, at.BURST) == 0:
+        advance_clock(S, draw(child_key(np.uint64(fixed(S, at.ROOT_KEY)), number), ARRIVAL_GAP))
+    push(S, S[at.CLOCK] >> fixed(S, at.SHIFT), ARRIVAL << 60 | number << 20, 0, 0)
 
 
 @native
 def advance_clock(S: State, h: Key) -> None:
     """Spend a unit gap."""
-    unit = ONE if S[at.GAP_LAW] < 0 else draw_unit(S, S[at.GAP_LAW], h)
+    unit = ONE if fixed(S, at.GAP_LAW) < 0 else draw_unit(S, fixed(S, at.GAP_LAW), h)
     while True:
-        mean = int64s(S[at.GAP_MEANS])[(S[at.PIECE] - 1) % S[at.PIECES]]
+        mean = int64s(S, at.GAP_MEANS)[(S[at.PIECE] - 1) % fixed(S, at.PIECES)]
         end = S[at.PIECE_END]
         if mean:
             gap = max(1, mean * unit + HALF >> FRACTION_BITS)
@@ -70,10 +72,10 @@ def advance_clock(S: State, h: Key) -> None:
 @native
 def think(S: State, client: int) -> None:
     """A client will send its next request."""
-    thoughts = int64s(S[at.THOUGHTS])
-    pause = S[at.THINK_NS]
-    if pause and not S[at.THINK_CONSTANT]:
-        key = child_key(child_key(np.uint64(S[at.ROOT_KEY]), client), thoughts[client])
-        pause = draw_ns(S, S[at.EXPONENTIAL_LAW], pause, draw(key, THINK))
+    thoughts = int64s(S, at.THOUGHTS)
+    pause = fixed(S, at.THINK_NS)
+    if pause and not fixed(S, at.THINK_CONSTANT):
+        key = child_key(child_key(np.uint64(fixed(S, at.ROOT_KEY)), client), thoughts[client])
+        pause = draw_ns(S, fixed(S, at.EXPONENTIAL_LAW), pause, draw(key, THINK))
     thoughts[client] += 1
     push(S, S[at.NOW] + max(1, pause), ARRIVAL << 60 | client << 20, client, 0)

@@ -36,11 +36,11 @@ assert COLUMN_NAMES[P_MAX_RETRIES] == "max_retries"
 @native
 def begin(S: State, frame: int, who: int) -> None:
     """A call comes to its ATTEMPT; ``who``: 0 library, 1 proxy."""
-    F32, F64, policies = int32s(S[at.FRAMES]), int64s(S[at.FRAMES]), int64s(S[at.POLICIES])
+    F32, F64, policies = int32s(S, at.FRAMES), int64s(S, at.FRAMES), int64s(S, at.POLICIES)
     call = F32[frame * WIDE + at.CALL]
-    policy = int32s(S[at.CALLS])[call * (2 * at.CALL_ROW) + at.LIBRARY_POLICY + who]
+    policy = int32s(S, at.CALLS)[call * (2 * at.CALL_ROW) + at.LIBRARY_POLICY + who]
     p = policy * POLICY_ROW
-    T32 = int32s(S[at.TRIES])
+    T32 = int32s(S, at.TRIES)
     tries = S[at.TRIES_FREE]
     if tries >= 0:
         S[at.TRIES_FREE] = T32[tries * WIDE_TRIES + at.TRIES_NEXT]
@@ -60,7 +60,7 @@ def begin(S: State, frame: int, who: int) -> None:
         0,
         0,
     )
-    int32s(S[at.COLD])[frame * (2 * at.COLD_PART) + at.WAITS_FOR] = tries
+    int32s(S, at.COLD)[frame * (2 * at.COLD_PART) + at.WAITS_FOR] = tries
     F64[frame * at.FRAME + at.SINCE] = S[at.NOW]
     if policies[p + P_DEADLINE] >= 0:
         push(S, S[at.NOW] + policies[p + P_DEADLINE], DEADLINE << 60 | F64[frame * at.FRAME + at.ORDER], frame, 0)
@@ -70,8 +70,8 @@ def begin(S: State, frame: int, who: int) -> None:
 @native
 def launch(S: State, tries: int) -> None:
     """Start the next attempt, let it wait for a connection, or be refused by the circuit breaker."""
-    T32, F32, F64, C32 = int32s(S[at.TRIES]), int32s(S[at.FRAMES]), int64s(S[at.FRAMES]), int32s(S[at.COLD])
-    policies = int64s(S[at.POLICIES])
+    T32, F32, F64, C32 = int32s(S, at.TRIES), int32s(S, at.FRAMES), int64s(S, at.FRAMES), int32s(S, at.COLD)
+    policies = int64s(S, at.POLICIES)
     t = tries * WIDE_TRIES
     frame = T32[t + at.TRIES_FRAME]
     p = T32[t + at.POLICY] * POLICY_ROW
@@ -83,7 +83,7 @@ def launch(S: State, tries: int) -> None:
             finish(S, tries, CIRCUIT_OPEN)
         return
     started = T32[t + at.TRIES_STARTED]
-    key = uint64s(S[at.FRAMES])[frame * at.FRAME + at.KEY]
+    key = uint64s(S, at.FRAMES)[frame * at.FRAME + at.KEY]
     if started:
         key = child_key(key, ATTEMPT + started)
     f = frame * WIDE
@@ -96,7 +96,7 @@ def launch(S: State, tries: int) -> None:
     F32[a + at.CALL] = F32[f + at.CALL]
     for place in range(3):
         F32[a + at.SOURCE + place] = F32[f + at.SOURCE + place]
-    if int32s(S[at.CALLS])[F32[f + at.CALL] * (2 * at.CALL_ROW) + at.CHOOSER] == T32[t + at.WHO] + 1:
+    if int32s(S, at.CALLS)[F32[f + at.CALL] * (2 * at.CALL_ROW) + at.CHOOSER] == T32[t + at.WHO] + 1:
         choose(S, attempt, key)
     # Attempts under way, in the order of their start.
     C32[cold + at.LIVE_NEXT] = -1
@@ -118,7 +118,7 @@ def launch(S: State, tries: int) -> None:
     if verdict == PENDING:
         join_line(
             S,
-            int32s(S[at.POLICY_STATES]),
+            int32s(S, at.POLICY_STATES),
             T32[t + at.POLICY_STATE] * (2 * at.POLICY_STATE_ROW) + at.STATE_HEAD,
             attempt,
         )
@@ -132,13 +132,13 @@ def launch(S: State, tries: int) -> None:
 @native
 def attempt_ended(S: State, attempt: int) -> None:
     """Its answer is there; nobody hears it if it was given up."""
-    F32 = int32s(S[at.FRAMES])
+    F32 = int32s(S, at.FRAMES)
     flags = F32[attempt * WIDE + at.FLAGS]
     if flags & at.OVER:
         S[at.WASTED_ANSWERS] += 1
         return
-    tries = int32s(S[at.COLD])[attempt * (2 * at.COLD_PART) + at.ATTEMPT_OF]
-    caller = int32s(S[at.TRIES])[tries * WIDE_TRIES + at.TRIES_FRAME]
+    tries = int32s(S, at.COLD)[attempt * (2 * at.COLD_PART) + at.ATTEMPT_OF]
+    caller = int32s(S, at.TRIES)[tries * WIDE_TRIES + at.TRIES_FRAME]
     write_in_span(S, caller, at.SPAN_DESTINATION, F32[attempt * WIDE + at.DESTINATION])
     leave_call(S, attempt, flags & at.STATUS)
     settle(S, tries, flags & at.STATUS)
@@ -147,7 +147,7 @@ def attempt_ended(S: State, attempt: int) -> None:
 @native
 def try_timed_out(S: State, attempt: int) -> None:
     """No answer in time: give the attempt up."""
-    tries = int32s(S[at.COLD])[attempt * (2 * at.COLD_PART) + at.ATTEMPT_OF]
+    tries = int32s(S, at.COLD)[attempt * (2 * at.COLD_PART) + at.ATTEMPT_OF]
     S[at.TIMEOUTS] += 1
     failure(S, TIMEOUT)
     give_up(S, attempt, TIMEOUT)
@@ -157,7 +157,7 @@ def try_timed_out(S: State, attempt: int) -> None:
 @native
 def deadline_passed(S: State, tries: int) -> None:
     """The whole call has taken too long."""
-    T32 = int32s(S[at.TRIES])
+    T32 = int32s(S, at.TRIES)
     S[at.TIMEOUTS] += 1
     failure(S, TIMEOUT)
     while T32[tries * WIDE_TRIES + at.LIVE_HEAD] >= 0:
@@ -168,7 +168,7 @@ def deadline_passed(S: State, tries: int) -> None:
 @native
 def hedge(S: State, tries: int) -> None:
     """No answer for so long: another attempt."""
-    int32s(S[at.TRIES])[tries * WIDE_TRIES + at.HEDGES] += 1
+    int32s(S, at.TRIES)[tries * WIDE_TRIES + at.HEDGES] += 1
     S[at.HEDGED] += 1
     launch(S, tries)
 
@@ -176,9 +176,9 @@ def hedge(S: State, tries: int) -> None:
 @native
 def retry(S: State, tries: int) -> None:
     """The pause before a retry is over."""
-    frame = int32s(S[at.TRIES])[tries * WIDE_TRIES + at.TRIES_FRAME]
+    frame = int32s(S, at.TRIES)[tries * WIDE_TRIES + at.TRIES_FRAME]
     waited(S, frame)
-    int64s(S[at.FRAMES])[frame * at.FRAME + at.SINCE] = S[at.NOW]
+    int64s(S, at.FRAMES)[frame * at.FRAME + at.SINCE] = S[at.NOW]
     launch(S, tries)
 
 
@@ -188,10 +188,10 @@ def retry(S: State, tries: int) -> None:
 @native
 def give_up(S: State, attempt: int, status: int) -> None:
     """Nobody waits for it any more; it goes on upstream, unless it still waits for a connection."""
-    tries = int32s(S[at.COLD])[attempt * (2 * at.COLD_PART) + at.ATTEMPT_OF]
-    state = int32s(S[at.TRIES])[tries * WIDE_TRIES + at.POLICY_STATE]
+    tries = int32s(S, at.COLD)[attempt * (2 * at.COLD_PART) + at.ATTEMPT_OF]
+    state = int32s(S, at.TRIES)[tries * WIDE_TRIES + at.POLICY_STATE]
     line = state * (2 * at.POLICY_STATE_ROW) + at.STATE_HEAD
-    waiting = leave_line(S, int32s(S[at.POLICY_STATES]), line, attempt) or hang_up(S, attempt)
+    waiting = leave_line(S, int32s(S, at.POLICY_STATES), line, attempt) or hang_up(S, attempt)
     leave_call(S, attempt, status)
     write_in_span(S, attempt, at.SPAN_DETACHED, 1)
     if waiting:
@@ -202,7 +202,7 @@ def give_up(S: State, attempt: int, status: int) -> None:
 @native
 def leave_call(S: State, attempt: int, status: int) -> None:
     """It is no longer under way, as far as its caller knows."""
-    F32, C32, T32 = int32s(S[at.FRAMES]), int32s(S[at.COLD]), int32s(S[at.TRIES])
+    F32, C32, T32 = int32s(S, at.FRAMES), int32s(S, at.COLD), int32s(S, at.TRIES)
     t = C32[attempt * (2 * at.COLD_PART) + at.ATTEMPT_OF] * WIDE_TRIES
     F32[attempt * WIDE + at.FLAGS] |= at.OVER
     before, here = -1, T32[t + at.LIVE_HEAD]
@@ -218,7 +218,7 @@ def leave_call(S: State, attempt: int, status: int) -> None:
     left_host(S, attempt)
     following = let_go(S, T32[t + at.POLICY], T32[t + at.POLICY_STATE])
     if following >= 0:
-        int64s(S[at.FRAMES])[following * at.FRAME + at.BEGAN] = S[at.NOW]
+        int64s(S, at.FRAMES)[following * at.FRAME + at.BEGAN] = S[at.NOW]
         write_in_span(S, following, at.SPAN_START, S[at.NOW])
         make_ready(S, following)
 
@@ -226,17 +226,17 @@ def leave_call(S: State, attempt: int, status: int) -> None:
 @native
 def no_longer_retrying(S: State, tries: int) -> None:
     """Its retry is not under way any more."""
-    T32 = int32s(S[at.TRIES])
+    T32 = int32s(S, at.TRIES)
     t = tries * WIDE_TRIES
     if T32[t + at.RETRYING]:
         T32[t + at.RETRYING] = 0
-        int32s(S[at.POLICY_STATES])[T32[t + at.POLICY_STATE] * (2 * at.POLICY_STATE_ROW) + at.STATE_RETRYING] -= 1
+        int32s(S, at.POLICY_STATES)[T32[t + at.POLICY_STATE] * (2 * at.POLICY_STATE_ROW) + at.STATE_RETRYING] -= 1
 
 
 @native
 def settle(S: State, tries: int, status: int) -> None:
     """One attempt has an outcome: is it that of the call?"""
-    T32, F64, policies = int32s(S[at.TRIES]), int64s(S[at.FRAMES]), int64s(S[at.POLICIES])
+    T32, F64, policies = int32s(S, at.TRIES), int64s(S, at.FRAMES), int64s(S, at.POLICIES)
     t = tries * WIDE_TRIES
     if status == OK:
         finish(S, tries, OK)
@@ -252,14 +252,14 @@ def settle(S: State, tries: int, status: int) -> None:
     frame = T32[t + at.TRIES_FRAME]
     T32[t + at.RETRIES] += 1
     T32[t + at.RETRYING] = 1
-    int32s(S[at.POLICY_STATES])[T32[t + at.POLICY_STATE] * (2 * at.POLICY_STATE_ROW) + at.STATE_RETRYING] += 1
+    int32s(S, at.POLICY_STATES)[T32[t + at.POLICY_STATE] * (2 * at.POLICY_STATE_ROW) + at.STATE_RETRYING] += 1
     S[at.RETRIED] += 1
     waited(S, frame)
     F64[frame * at.FRAME + at.SINCE] = S[at.NOW]
     retries = T32[t + at.RETRIES]
     pause = min(policies[p + P_BACKOFF_MAX], policies[p + P_BACKOFF_BASE] << min(retries - 1, 20))
     if policies[p + P_JITTER]:
-        key = uint64s(S[at.FRAMES])[frame * at.FRAME + at.KEY]
+        key = uint64s(S, at.FRAMES)[frame * at.FRAME + at.KEY]
         pause = max(1, below(draw(child_key(key, retries), BACKOFF), pause))
     push(S, S[at.NOW] + pause, NEXT_TRY << 60 | F64[frame * at.FRAME + at.ORDER], frame, 0)
 
@@ -267,20 +267,20 @@ def settle(S: State, tries: int, status: int) -> None:
 @native
 def finish(S: State, tries: int, status: int) -> None:
     """The call has its outcome and goes on behind the attempt."""
-    T32, F32 = int32s(S[at.TRIES]), int32s(S[at.FRAMES])
+    T32, F32 = int32s(S, at.TRIES), int32s(S, at.FRAMES)
     t = tries * WIDE_TRIES
     while T32[t + at.LIVE_HEAD] >= 0:
         give_up(S, T32[t + at.LIVE_HEAD], -1)
     no_longer_retrying(S, tries)
     frame = T32[t + at.TRIES_FRAME]
-    int32s(S[at.COLD])[frame * (2 * at.COLD_PART) + at.WAITS_FOR] = -1
+    int32s(S, at.COLD)[frame * (2 * at.COLD_PART) + at.WAITS_FOR] = -1
     T32[t + at.TRIES_NEXT] = S[at.TRIES_FREE]
     S[at.TRIES_FREE] = tries
     S[at.TRIES_LIVE] -= 1
     waited(S, frame)
     f = frame * WIDE
     F32[f + at.FLAGS] = (F32[f + at.FLAGS] & ~at.STATUS) | status
-    F32[f + at.PC] = int32s(S[at.PROGRAM])[F32[f + at.PC] * (2 * at.INSTRUCTION) + at.TARGET]
+    F32[f + at.PC] = int32s(S, at.PROGRAM)[F32[f + at.PC] * (2 * at.INSTRUCTION) + at.TARGET]
     make_ready(S, frame)
 
 
@@ -290,7 +290,7 @@ def finish(S: State, tries: int, status: int) -> None:
 @native
 def admit(S: State, policy: int, state: int) -> int:
     """Count an attempt, unless it is refused."""
-    policies, states = int64s(S[at.POLICIES]), int32s(S[at.POLICY_STATES])
+    policies, states = int64s(S, at.POLICIES), int32s(S, at.POLICY_STATES)
     p, row = policy * POLICY_ROW, state * (2 * at.POLICY_STATE_ROW)
     active, most = states[row + at.STATE_ACTIVE], policies[p + P_MAX_CONNECTIONS]
     if 0 <= policies[p + P_MAX_REQUESTS] <= active:
@@ -307,11 +307,11 @@ def admit(S: State, policy: int, state: int) -> int:
 @native
 def let_go(S: State, policy: int, state: int) -> int:
     """One attempt less; the first in line that may now go, or -1."""
-    states = int32s(S[at.POLICY_STATES])
+    states = int32s(S, at.POLICY_STATES)
     row = state * (2 * at.POLICY_STATE_ROW)
     states[row + at.STATE_ACTIVE] -= 1
     line = states[row + at.STATE_LENGTH]
-    if line and states[row + at.STATE_ACTIVE] - line < int64s(S[at.POLICIES])[policy * POLICY_ROW + P_MAX_CONNECTIONS]:
+    if line and states[row + at.STATE_ACTIVE] - line < int64s(S, at.POLICIES)[policy * POLICY_ROW + P_MAX_CONNECTIONS]:
         return first_in_line(S, states, row + at.STATE_HEAD)
     return -1
 
@@ -319,7 +319,7 @@ def let_go(S: State, policy: int, state: int) -> int:
 @native
 def may_retry(S: State, p: int, state: int) -> bool:
     """Whether one more retry may be under way; ``p``: where the row of the policy begins."""
-    policies, states = int64s(S[at.POLICIES]), int32s(S[at.POLICY_STATES])
+    policies, states = int64s(S, at.POLICIES), int32s(S, at.POLICY_STATES)
     row = state * (2 * at.POLICY_STATE_ROW)
     retrying, active = states[row + at.STATE_RETRYING], states[row + at.STATE_ACTIVE]
     most, share = policies[p + P_MAX_RETRIES], policies[p + P_BUDGET_PPM]

@@ -20,7 +20,7 @@ from meshsim.engines.balancer import (
 )
 from meshsim.engines.compiled import state as at
 from meshsim.engines.compiled.draws import U33, below, child_key, draw, low, mix
-from meshsim.engines.compiled.pointers import Int32s, Key, State, int32s, int64s, native
+from meshsim.engines.compiled.pointers import Int32s, Key, State, fixed, int32s, int64s, native
 from meshsim.plan.draws import REPLICA
 from meshsim.plan.plan import Status
 from meshsim.plan.routes import MILLION, POLICY, ROUTE
@@ -42,18 +42,18 @@ ON_RING = np.uint64(32)
 @native
 def ordinal_of(S: State, holder: int, first: int, frame: int) -> int:
     """Which of the holders it is."""
-    F32 = int32s(S[at.FRAMES])
+    F32 = int32s(S, at.FRAMES)
     if holder == CALLER:
         return F32[frame * WIDE + at.SOURCE] - first
     if holder == AT_VIA:
         return F32[frame * WIDE + at.VIA] - first
-    return int32s(S[at.POD_NODE])[F32[frame * WIDE + at.SOURCE]] if holder == NODE else 0
+    return int32s(S, at.POD_NODE)[F32[frame * WIDE + at.SOURCE]] if holder == NODE else 0
 
 
 @native
 def is_able(S: State, hosts: int, pod: int, ejecting: bool, first: int, places: Int32s, here: int) -> bool:
     """Whether a replica may be chosen: not ejected, and on the node or in the zone that is asked for (-1: any)."""
-    if ejecting and int64s(S[at.HOSTS])[(hosts + pod) * at.HOST_ROW + at.EJECTED_UNTIL] > S[at.NOW]:
+    if ejecting and int64s(S, at.HOSTS)[(hosts + pod) * at.HOST_ROW + at.EJECTED_UNTIL] > S[at.NOW]:
         return False
     return here < 0 or places[first + pod] == here
 
@@ -86,16 +86,16 @@ def nth_able(S: State, hosts: int, n: int, ejecting: bool, first: int, places: I
 @native
 def choose(S: State, frame: int, key: Key) -> None:
     """Set the pod that the frame calls, and count it as under way there; ``key`` of the random number."""
-    F32, routes = int32s(S[at.FRAMES]), int64s(S[at.ROUTES])
+    F32, routes = int32s(S, at.FRAMES), int64s(S, at.ROUTES)
     f = frame * WIDE
-    route = int32s(S[at.CALLS])[F32[f + at.CALL] * (2 * at.CALL_ROW) + at.CALL_ROUTE] * ROUTE_ROW
+    route = int32s(S, at.CALLS)[F32[f + at.CALL] * (2 * at.CALL_ROW) + at.CALL_ROUTE] * ROUTE_ROW
     balancer, holder = routes[route + BALANCER], routes[route + HOLDER]
-    services, s = int32s(S[at.SERVICES]), routes[route + SERVICE] * (2 * at.SERVICE_ROW)
+    services, s = int32s(S, at.SERVICES), routes[route + SERVICE] * (2 * at.SERVICE_ROW)
     first, count, ready = services[s + at.FIRST_POD], services[s + at.MOST_PODS], services[s + at.POD_COUNT]
     ordinal = ordinal_of(S, holder, routes[route + HOLDER_FIRST], frame)
     hosts = routes[route + HOST_FIRST] + ordinal * count
-    rows = int32s(S[at.HOSTS])
-    places = int32s(S[at.POD_NODE])
+    rows = int32s(S, at.HOSTS)
+    places = int32s(S, at.POD_NODE)
     ejecting = False
     able = ready
     if S[at.EJECTING]:
@@ -107,11 +107,11 @@ def choose(S: State, frame: int, key: Key) -> None:
     h = draw(key, REPLICA)
     replica = 0
     if balancer == ROUND_ROBIN:
-        turns = int64s(S[at.ROUTE_TURNS])
+        turns = int64s(S, at.ROUTE_TURNS)
         state = routes[route + STATE_FIRST] + ordinal
         turn = turns[state]
         if turn < 0:
-            turn = below(draw(child_key(np.uint64(S[at.ROOT_KEY]), state), ROBIN_START), ready)
+            turn = below(draw(child_key(np.uint64(fixed(S, at.ROOT_KEY)), state), ROBIN_START), ready)
         while not is_able(S, hosts, turn % ready, ejecting, first, places, here):
             turn += 1
         turns[state] = (turn + 1) % ready
@@ -132,20 +132,21 @@ def choose(S: State, frame: int, key: Key) -> None:
         fewer = rows[(hosts + two) * WIDE_HOST + at.ACTIVE] < rows[(hosts + one) * WIDE_HOST + at.ACTIVE]
         replica = two if fewer else one
     elif balancer == RING_HASH:
-        root = np.uint64(S[at.ROOT_KEY])
-        request = int64s(S[at.FRAMES])[frame * at.FRAME + at.ORDER] >> 20
+        root = np.uint64(fixed(S, at.ROOT_KEY))
+        request = int64s(S, at.FRAMES)[frame * at.FRAME + at.ORDER] >> 20
         user = np.int64(draw(child_key(root, request), HASH_KEY) % np.uint64(routes[route + HASH_KEYS]))
         point = np.int64(mix(child_key(root, user)) >> U33 << ON_RING)
-        ring, length = int64s(S[at.RINGS] + 8 * routes[route + RING]), routes[route + RING_LENGTH]
+        ring, length = int64s(S, at.RINGS), routes[route + RING_LENGTH]
+        first_point = routes[route + RING]
         start, end = 0, length
         while start < end:
             middle = (start + end) >> 1
-            if ring[middle] < point:
+            if ring[first_point + middle] < point:
                 start = middle + 1
             else:
                 end = middle
         while True:
-            replica = ring[start % length] & 0xFFFFFFFF
+            replica = ring[first_point + start % length] & 0xFFFFFFFF
             if replica < ready and is_able(S, hosts, replica, ejecting, first, places, here):
                 break
             start += 1
@@ -154,7 +155,7 @@ def choose(S: State, frame: int, key: Key) -> None:
             here = places[F32[f + at.SOURCE]]
             near = count_able(S, hosts, ready, ejecting, first, places, here)
             if near == 0:
-                places = int32s(S[at.POD_ZONE])
+                places = int32s(S, at.POD_ZONE)
                 here = places[F32[f + at.SOURCE]]
                 near = count_able(S, hosts, ready, ejecting, first, places, here)
             if near:
@@ -163,29 +164,29 @@ def choose(S: State, frame: int, key: Key) -> None:
                 here = -1
         replica = nth_able(S, hosts, below(h, able), ejecting, first, places, here)
     F32[f + at.DESTINATION] = first + replica
-    int32s(S[at.COLD])[frame * (2 * at.COLD_PART) + at.HOST] = hosts + replica
+    int32s(S, at.COLD)[frame * (2 * at.COLD_PART) + at.HOST] = hosts + replica
     rows[(hosts + replica) * WIDE_HOST + at.ACTIVE] += 1
 
 
 @native
 def left_host(S: State, frame: int) -> None:
     """It is no longer under way there."""
-    C32 = int32s(S[at.COLD])
+    C32 = int32s(S, at.COLD)
     host = C32[frame * (2 * at.COLD_PART) + at.HOST]
     if host >= 0:
-        int32s(S[at.HOSTS])[host * WIDE_HOST + at.ACTIVE] -= 1
+        int32s(S, at.HOSTS)[host * WIDE_HOST + at.ACTIVE] -= 1
         C32[frame * (2 * at.COLD_PART) + at.HOST] = -1
 
 
 @native
 def count_outcome(S: State, frame: int, status: int, policy: int) -> None:
     """Count failures in a row, and eject."""
-    policies = int64s(S[at.POLICIES])
+    policies = int64s(S, at.POLICIES)
     p = policy * POLICY_ROW
-    host, after = int32s(S[at.COLD])[frame * (2 * at.COLD_PART) + at.HOST], policies[p + EJECT_AFTER]
+    host, after = int32s(S, at.COLD)[frame * (2 * at.COLD_PART) + at.HOST], policies[p + EJECT_AFTER]
     if host < 0 or after < 0:
         return
-    fields, rows = int32s(S[at.HOSTS]), int64s(S[at.HOSTS])
+    fields, rows = int32s(S, at.HOSTS), int64s(S, at.HOSTS)
     if status == OK:
         fields[host * WIDE_HOST + at.FAILURES_IN_ROW] = 0
     if HARMLESS >> status & 1:
@@ -193,10 +194,10 @@ def count_outcome(S: State, frame: int, status: int, policy: int) -> None:
     fields[host * WIDE_HOST + at.FAILURES_IN_ROW] += 1
     if fields[host * WIDE_HOST + at.FAILURES_IN_ROW] < after or rows[host * at.HOST_ROW + at.EJECTED_UNTIL] > S[at.NOW]:
         return
-    call = int32s(S[at.FRAMES])[frame * WIDE + at.CALL]
-    route = int32s(S[at.CALLS])[call * (2 * at.CALL_ROW) + at.CALL_ROUTE] * ROUTE_ROW
-    routes = int64s(S[at.ROUTES])
-    count = int32s(S[at.SERVICES])[routes[route + SERVICE] * (2 * at.SERVICE_ROW) + at.MOST_PODS]
+    call = int32s(S, at.FRAMES)[frame * WIDE + at.CALL]
+    route = int32s(S, at.CALLS)[call * (2 * at.CALL_ROW) + at.CALL_ROUTE] * ROUTE_ROW
+    routes = int64s(S, at.ROUTES)
+    count = int32s(S, at.SERVICES)[routes[route + SERVICE] * (2 * at.SERVICE_ROW) + at.MOST_PODS]
     hosts = host - (host - routes[route + HOST_FIRST]) % count
     ejected = 0
     for number in range(hosts, hosts + count):

@@ -8,7 +8,7 @@ from meshsim.engines.compiled import state as at
 from meshsim.engines.compiled.balancer import choose, left_host
 from meshsim.engines.compiled.draws import ONE_U, below, child_key, draw
 from meshsim.engines.compiled.frames import complete, fail, first_in_line, join_line, leave_line, make_ready
-from meshsim.engines.compiled.pointers import State, int32s, int64s, native, uint64s
+from meshsim.engines.compiled.pointers import State, fixed, int32s, int64s, native, uint64s
 from meshsim.engines.compiled.recorder import write_in_span
 from meshsim.engines.connections import BY_CONNECTION, OVERFLOW, WORKER
 from meshsim.plan.routes import POOL
@@ -22,23 +22,23 @@ CLOSED = np.uint64(0)
 @native
 def row_of(S: State, frame: int) -> int:
     """Where the row of the pool of a frame's call begins; negative without pool."""
-    call = int32s(S[at.FRAMES])[frame * WIDE + at.CALL]
+    call = int32s(S, at.FRAMES)[frame * WIDE + at.CALL]
     if call < 0:
         return -1
-    return int32s(S[at.CALLS])[call * (2 * at.CALL_ROW) + at.CALL_POOL] * POOL_ROW
+    return int32s(S, at.CALLS)[call * (2 * at.CALL_ROW) + at.CALL_POOL] * POOL_ROW
 
 
 @native
 def ordinal_in(S: State, frame: int, row: int) -> int:
     """Which of the callers that have such a pool."""
-    source = int32s(S[at.FRAMES])[frame * WIDE + at.SOURCE]
-    return source - int64s(S[at.POOLS])[row + POOL_HOLDER] if source >= 0 else 0
+    source = int32s(S, at.FRAMES)[frame * WIDE + at.SOURCE]
+    return source - int64s(S, at.POOLS)[row + POOL_HOLDER] if source >= 0 else 0
 
 
 @native
 def connect(S: State, frame: int) -> bool:
     """True if the frame goes on: with a connection, or failed because the line is full."""
-    pools, states, F32 = int64s(S[at.POOLS]), int32s(S[at.POOL_STATES]), int32s(S[at.FRAMES])
+    pools, states, F32 = int64s(S, at.POOLS), int32s(S, at.POOL_STATES), int32s(S, at.FRAMES)
     row = row_of(S, frame)
     ordinal = ordinal_in(S, frame, row)
     pool = pools[row + POOL_FIRST] + ordinal
@@ -58,7 +58,7 @@ def connect(S: State, frame: int) -> bool:
 @native
 def free_one(S: State, pool: int, first: int, row: int) -> int:
     """Number of a connection that can take a request; -1 if there is none."""
-    pools, states, rows = int64s(S[at.POOLS]), int32s(S[at.POOL_STATES]), int64s(S[at.CONNECTIONS])
+    pools, states, rows = int64s(S, at.POOLS), int32s(S, at.POOL_STATES), int64s(S, at.CONNECTIONS)
     count = pools[row + MOST]
     if pools[row + SHARED]:
         turn = states[pool * (2 * at.POOL_STATE_ROW) + at.POOL_TURN]
@@ -81,16 +81,16 @@ def free_one(S: State, pool: int, first: int, row: int) -> int:
 @native
 def take(S: State, frame: int, connection: int) -> None:
     """Put the frame on it; open it if it was closed."""
-    rows, keys, F32 = int64s(S[at.CONNECTIONS]), uint64s(S[at.CONNECTIONS]), int32s(S[at.FRAMES])
+    rows, keys, F32 = int64s(S, at.CONNECTIONS), uint64s(S, at.CONNECTIONS), int32s(S, at.FRAMES)
     row = connection * at.CONNECTION_ROW
     rows[row + at.CONNECTION_BUSY] += 1
-    int32s(S[at.COLD])[frame * (2 * at.COLD_PART) + at.CONNECTION] = connection
+    int32s(S, at.COLD)[frame * (2 * at.COLD_PART) + at.CONNECTION] = connection
     call = F32[frame * WIDE + at.CALL]
-    by_connection = int32s(S[at.CALLS])[call * (2 * at.CALL_ROW) + at.CHOOSER] == BY_CONNECTION
-    pods = int32s(S[at.CONNECTION_POD])
+    by_connection = int32s(S, at.CALLS)[call * (2 * at.CALL_ROW) + at.CHOOSER] == BY_CONNECTION
+    pods = int32s(S, at.CONNECTION_POD)
     if keys[row + 1] == CLOSED:
         S[at.OPENED] += 1
-        key = child_key(child_key(np.uint64(S[at.CONNECTION_KEY]), connection), S[at.OPENED])
+        key = child_key(child_key(np.uint64(fixed(S, at.CONNECTION_KEY)), connection), S[at.OPENED])
         if key == CLOSED:
             key = ONE_U
         keys[row + 1] = key
@@ -106,12 +106,12 @@ def take(S: State, frame: int, connection: int) -> None:
 @native
 def disconnect(S: State, frame: int) -> None:
     """Give it back; the first in line gets it at this instant."""
-    pools, states, C32 = int64s(S[at.POOLS]), int32s(S[at.POOL_STATES]), int32s(S[at.COLD])
+    pools, states, C32 = int64s(S, at.POOLS), int32s(S, at.POOL_STATES), int32s(S, at.COLD)
     connection = C32[frame * (2 * at.COLD_PART) + at.CONNECTION]
     C32[frame * (2 * at.COLD_PART) + at.CONNECTION] = -1
     if connection < 0:
         return
-    int64s(S[at.CONNECTIONS])[connection * at.CONNECTION_ROW + at.CONNECTION_BUSY] -= 1
+    int64s(S, at.CONNECTIONS)[connection * at.CONNECTION_ROW + at.CONNECTION_BUSY] -= 1
     row = row_of(S, frame)
     ordinal = ordinal_in(S, frame, row)
     pool = pools[row + POOL_FIRST] + ordinal
@@ -127,18 +127,18 @@ def disconnect(S: State, frame: int) -> None:
 @native
 def hang_up(S: State, attempt: int) -> bool:
     """An attempt was given up. True if it waited for a connection: then it never goes upstream."""
-    pools, C32 = int64s(S[at.POOLS]), int32s(S[at.COLD])
+    pools, C32 = int64s(S, at.POOLS), int32s(S, at.COLD)
     row = row_of(S, attempt)
     if row < 0:
         return False
     pool = pools[row + POOL_FIRST] + ordinal_in(S, attempt, row)
-    if leave_line(S, int32s(S[at.POOL_STATES]), pool * (2 * at.POOL_STATE_ROW) + at.POOL_HEAD, attempt):
+    if leave_line(S, int32s(S, at.POOL_STATES), pool * (2 * at.POOL_STATE_ROW) + at.POOL_HEAD, attempt):
         return True
-    parent = int32s(S[at.FRAMES])[attempt * WIDE + at.PARENT]
+    parent = int32s(S, at.FRAMES)[attempt * WIDE + at.PARENT]
     connection = C32[attempt * (2 * at.COLD_PART) + at.CONNECTION]
     if connection >= 0 and connection != C32[parent * (2 * at.COLD_PART) + at.CONNECTION]:
         if not pools[row + SHARED]:
-            uint64s(S[at.CONNECTIONS])[connection * at.CONNECTION_ROW + 1] = CLOSED
+            uint64s(S, at.CONNECTIONS)[connection * at.CONNECTION_ROW + 1] = CLOSED
         disconnect(S, attempt)
     return False
 
@@ -146,10 +146,10 @@ def hang_up(S: State, attempt: int) -> bool:
 @native
 def worker(S: State, frame: int, place: int, workers: int) -> int:
     """Which of a proxy's workers serves the frame at a place; a frame without pool is a connection of its own."""
-    connection = int32s(S[at.COLD])[frame * (2 * at.COLD_PART) + at.CONNECTION] if S[at.ROUTED] else -1
+    connection = int32s(S, at.COLD)[frame * (2 * at.COLD_PART) + at.CONNECTION] if fixed(S, at.ROUTED) else -1
     if connection >= 0:
-        key = uint64s(S[at.CONNECTIONS])[connection * at.CONNECTION_ROW + 1]
+        key = uint64s(S, at.CONNECTIONS)[connection * at.CONNECTION_ROW + 1]
     else:
-        key = uint64s(S[at.FRAMES])[frame * at.FRAME + at.KEY]
-    pod = int32s(S[at.FRAMES])[frame * WIDE + at.SOURCE + place]
+        key = uint64s(S, at.FRAMES)[frame * at.FRAME + at.KEY]
+    pod = int32s(S, at.FRAMES)[frame * WIDE + at.SOURCE + place]
     return below(draw(child_key(key, pod), WORKER), workers)

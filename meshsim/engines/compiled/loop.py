@@ -29,7 +29,7 @@ from meshsim.engines.compiled.attempts import (
 from meshsim.engines.compiled.balancer import choose, left_host
 from meshsim.engines.compiled.connections import connect, disconnect
 from meshsim.engines.compiled.draws import below, child_key, draw, draw_ns, high, mix
-from meshsim.engines.compiled.events import push, remove_first
+from meshsim.engines.compiled.events import open_next, push, remove_first
 from meshsim.engines.compiled.frames import (
     complete,
     fail,
@@ -41,7 +41,7 @@ from meshsim.engines.compiled.frames import (
     start,
     start_beside,
 )
-from meshsim.engines.compiled.pointers import Key, State, int32s, int64s, native, uint64s
+from meshsim.engines.compiled.pointers import Key, State, fixed, inlined, int32s, int64s, native, state_at, uint64s
 from meshsim.engines.compiled.recorder import (
     answered,
     call_ended,
@@ -87,19 +87,19 @@ def arrive(S: State, number: int, client: int) -> None:
     """A request comes in."""
     request = new_request(S, number, client)
     request_arrived(S, request, number)
-    key = child_key(np.uint64(S[at.ROOT_KEY]), number)
+    key = child_key(np.uint64(fixed(S, at.ROOT_KEY)), number)
     share = high(draw(key, ENTRY))
-    thresholds = int64s(S[at.ENTRY_THRESHOLD])
+    thresholds = int64s(S, at.ENTRY_THRESHOLD)
     call = 0
     while share >= thresholds[call]:
         call += 1
     start_call(S, request, -1, call, child_key(key, call), False)
 
 
-@native
+@inlined
 def start_call(S: State, request: int, parent: int, call: int, key: Key, optional: bool) -> None:
     """A child frame on the hop program of ``call``, to a replica of its choice."""
-    F32, calls, services = int32s(S[at.FRAMES]), int32s(S[at.CALLS]), int32s(S[at.SERVICES])
+    F32, calls, services = int32s(S, at.FRAMES), int32s(S, at.CALLS), int32s(S, at.SERVICES)
     c = call * (2 * at.CALL_ROW)
     frame = new_frame(S, request, parent, calls[c + at.CALL_PROGRAM], key)
     f, s = frame * WIDE, calls[c + at.CALLEE] * (2 * at.SERVICE_ROW)
@@ -113,7 +113,7 @@ def start_call(S: State, request: int, parent: int, call: int, key: Key, optiona
     via = services[s + at.FIRST_VIA]
     F32[f + at.VIA] = via + below(draw(key, WAYPOINT), services[s + at.VIA_COUNT]) if via >= 0 else -1
     F32[f + at.SOURCE] = -1 if parent < 0 else F32[parent * WIDE + at.DESTINATION]
-    if S[at.ROUTED] and calls[c + at.CALL_ROUTE] >= 0 and calls[c + at.CHOOSER] == AT_START:
+    if fixed(S, at.ROUTED) and calls[c + at.CALL_ROUTE] >= 0 and calls[c + at.CHOOSER] == AT_START:
         choose(S, frame, key)
     start(S, frame)
 
@@ -121,59 +121,59 @@ def start_call(S: State, request: int, parent: int, call: int, key: Key, optiona
 @native
 def threads_of(S: State, frame: int) -> int:
     """The threads of the container that is called."""
-    pod = int32s(S[at.FRAMES])[frame * WIDE + at.DESTINATION]
-    return int32s(S[at.POD_STATION])[pod * S[at.SLOTS] + THREADS_SLOT]
+    pod = int32s(S, at.FRAMES)[frame * WIDE + at.DESTINATION]
+    return int32s(S, at.POD_STATION)[pod * fixed(S, at.SLOTS) + THREADS_SLOT]
 
 
-@native
+@inlined
 def enter_body(S: State, frame: int) -> None:
     """Jump into the body, unless nobody is there to run it."""
-    F32, f = int32s(S[at.FRAMES]), frame * WIDE
-    if S[at.FAULTY]:
-        int64s(S[at.COLD])[frame * at.COLD_PART + at.ENTERED] = S[at.NOW]
-        share = int64s(S[at.ERROR_SHARE])[F32[f + at.DESTINATION]]
-        if int32s(S[at.STATIONS])[threads_of(S, frame) * WIDE_STATION + at.DOWN]:
+    F32, f = int32s(S, at.FRAMES), frame * WIDE
+    if fixed(S, at.FAULTY):
+        int64s(S, at.COLD)[frame * at.COLD_PART + at.ENTERED] = S[at.NOW]
+        share = int64s(S, at.ERROR_SHARE)[F32[f + at.DESTINATION]]
+        if int32s(S, at.STATIONS)[threads_of(S, frame) * WIDE_STATION + at.DOWN]:
             failed(S, frame, REFUSED)
-        elif high(draw(uint64s(S[at.FRAMES])[frame * at.FRAME + at.KEY], FAULTY_ANSWER)) < share:
+        elif high(draw(uint64s(S, at.FRAMES)[frame * at.FRAME + at.KEY], FAULTY_ANSWER)) < share:
             failed(S, frame, ERROR)
         if F32[f + at.FLAGS] & at.STATUS:
             F32[f + at.PC] += 1
             return
-    F32[f + at.PC] = int32s(S[at.CALLS])[F32[f + at.CALL] * (2 * at.CALL_ROW) + at.CALL_BODY]
+    F32[f + at.PC] = int32s(S, at.CALLS)[F32[f + at.CALL] * (2 * at.CALL_ROW) + at.CALL_BODY]
 
 
-@native
+@inlined
 def leave_body(S: State, frame: int) -> None:
     """Back to the hop, with an answer unless the container crashed meanwhile."""
-    F32, f = int32s(S[at.FRAMES]), frame * WIDE
-    F32[f + at.PC] = int32s(S[at.CALLS])[F32[f + at.CALL] * (2 * at.CALL_ROW) + at.CALL_BACK]
-    if S[at.FAULTY] and not F32[f + at.FLAGS] & at.STATUS:
-        crashed_at = int64s(S[at.STATIONS])[threads_of(S, frame) * at.STATION + at.CRASHED_AT]
-        if crashed_at > int64s(S[at.COLD])[frame * at.COLD_PART + at.ENTERED]:
+    F32, f = int32s(S, at.FRAMES), frame * WIDE
+    F32[f + at.PC] = int32s(S, at.CALLS)[F32[f + at.CALL] * (2 * at.CALL_ROW) + at.CALL_BACK]
+    if fixed(S, at.FAULTY) and not F32[f + at.FLAGS] & at.STATUS:
+        crashed_at = int64s(S, at.STATIONS)[threads_of(S, frame) * at.STATION + at.CRASHED_AT]
+        if crashed_at > int64s(S, at.COLD)[frame * at.COLD_PART + at.ENTERED]:
             failed(S, frame, RESET)
 
 
-@native
+@inlined
 def joined(S: State, frame: int) -> None:
     """Every child has ended: the endpoint goes on, or fails if a call failed that it needs."""
-    F32, f = int32s(S[at.FRAMES]), frame * WIDE
+    F32, f = int32s(S, at.FRAMES), frame * WIDE
     if F32[f + at.FLAGS] & at.CHILD_FAILED:
         F32[f + at.FLAGS] = (F32[f + at.FLAGS] & ~(at.CHILD_FAILED | at.STATUS)) | ERROR
-        F32[f + at.PC] = int32s(S[at.PROGRAM])[F32[f + at.PC] * WIDE_INSTRUCTION + at.TARGET]
+        F32[f + at.PC] = int32s(S, at.PROGRAM)[F32[f + at.PC] * WIDE_INSTRUCTION + at.TARGET]
     else:
         F32[f + at.PC] += 1
 
 
-@native
+@inlined
 def end_frame(S: State, frame: int) -> None:
     """A frame is over: whoever waits for it goes on."""
-    F32, C32 = int32s(S[at.FRAMES]), int32s(S[at.COLD])
+    F32, C32 = int32s(S, at.FRAMES), int32s(S, at.COLD)
     f = frame * WIDE
     flags, parent = F32[f + at.FLAGS], F32[f + at.PARENT]
     if F32[f + at.SPAN] >= 0:
         write_in_span(S, frame, at.SPAN_END, S[at.NOW])
         write_in_span(S, frame, at.SPAN_STATUS, flags & at.STATUS)
-    if S[at.ROUTED]:
+    if fixed(S, at.ROUTED):
         if C32[frame * (2 * at.COLD_PART) + at.ATTEMPT_OF] >= 0:
             attempt_ended(S, frame)
             forget_frame(S, frame)
@@ -183,7 +183,7 @@ def end_frame(S: State, frame: int) -> None:
         call_ended(S, frame)
     if parent < 0:
         answered(S, frame)
-        client = int32s(S[at.REQUESTS])[F32[f + at.REQUEST] * (2 * at.REQUEST_ROW) + at.CLIENT]
+        client = int32s(S, at.REQUESTS)[F32[f + at.REQUEST] * (2 * at.REQUEST_ROW) + at.CLIENT]
         if client >= 0:
             think(S, client)
     elif not flags & at.DETACHED:
@@ -202,7 +202,7 @@ def end_frame(S: State, frame: int) -> None:
 @native
 def take_token(S: State, service: int, pod: int) -> bool:
     """Take a token of the pod's bucket; False if it is empty."""
-    limits, full = int64s(S[at.LIMITS]), int64s(S[at.FULL_AT])  # (time from token to token, tokens) of each service
+    limits, full = int64s(S, at.LIMITS), int64s(S, at.FULL_AT)  # (time from token to token, tokens) of each service
     token, now = limits[2 * service], S[at.NOW]
     full_at = max(full[pod], now)
     if full_at - now > (limits[2 * service + 1] - 1) * token:
@@ -215,23 +215,23 @@ def take_token(S: State, service: int, pod: int) -> bool:
 def fault_changes(S: State, number: int, breaks: bool) -> None:
     """Something breaks, or is well again."""
     row = number * FAULT_ROW
-    faults = int64s(S[at.FAULTS])
+    faults = int64s(S, at.FAULTS)
     kind, where, value = faults[row + 2], faults[row + 3], faults[row + 4]
     if kind == SLOW:
-        int64s(S[at.SLOWNESS])[where] = value if breaks else NORMAL
+        int64s(S, at.SLOWNESS)[where] = value if breaks else NORMAL
     elif kind == ERRORS:
-        int64s(S[at.ERROR_SHARE])[where] = value if breaks else 0
+        int64s(S, at.ERROR_SHARE)[where] = value if breaks else 0
     else:
         for station in range(where, where + value):
-            int32s(S[at.STATIONS])[station * WIDE_STATION + at.DOWN] += 1 if breaks else -1
+            int32s(S, at.STATIONS)[station * WIDE_STATION + at.DOWN] += 1 if breaks else -1
             if breaks:
                 crash(S, station)
 
 
-@native
+@inlined
 def step(S: State, frame: int) -> None:
     """Run a frame until it has to wait, or ends."""
-    F32, F64, P32, P64 = int32s(S[at.FRAMES]), int64s(S[at.FRAMES]), int32s(S[at.PROGRAM]), int64s(S[at.PROGRAM])
+    F32, F64, P32, P64 = int32s(S, at.FRAMES), int64s(S, at.FRAMES), int32s(S, at.PROGRAM), int64s(S, at.PROGRAM)
     f = frame * WIDE
     while True:
         pc = F32[f + at.PC]
@@ -249,8 +249,8 @@ def step(S: State, frame: int) -> None:
             F64[frame * at.FRAME + at.SINCE] = S[at.NOW]
             mean_ns, law = P64[pc * at.INSTRUCTION + at.MEAN_NS], P32[p + at.LAW]
             if law >= 0:
-                stride = uint64s(S[at.PROGRAM])[pc * at.INSTRUCTION + at.PURPOSE_STRIDE]
-                mean_ns = draw_ns(S, law, mean_ns, mix(uint64s(S[at.FRAMES])[frame * at.FRAME + at.KEY] ^ stride))
+                stride = uint64s(S, at.PROGRAM)[pc * at.INSTRUCTION + at.PURPOSE_STRIDE]
+                mean_ns = draw_ns(S, law, mean_ns, mix(uint64s(S, at.FRAMES)[frame * at.FRAME + at.KEY] ^ stride))
             push(S, S[at.NOW] + mean_ns, FRAME_EVENT << 60 | F64[frame * at.FRAME + at.ORDER], frame, 0)
             return
         elif op == DO_ACQUIRE:
@@ -260,10 +260,10 @@ def step(S: State, frame: int) -> None:
         elif op == DO_RELEASE:
             release(S, station_of(S, frame, place, P32[p + at.SLOT]), frame)
         elif op == DO_START:
-            amount, key = P64[pc * at.INSTRUCTION + at.AMOUNT], uint64s(S[at.FRAMES])[frame * at.FRAME + at.KEY]
+            amount, key = P64[pc * at.INSTRUCTION + at.AMOUNT], uint64s(S, at.FRAMES)[frame * at.FRAME + at.KEY]
             if (
                 amount >> 32
-                or high(mix(key ^ uint64s(S[at.PROGRAM])[pc * at.INSTRUCTION + at.PURPOSE_STRIDE])) < amount
+                or high(mix(key ^ uint64s(S, at.PROGRAM)[pc * at.INSTRUCTION + at.PURPOSE_STRIDE])) < amount
             ):
                 child = child_key(key, P32[p + at.PURPOSE])
                 start_call(S, F32[f + at.REQUEST], frame, P32[p + at.TARGET], child, P32[p + at.SLOT] == 1)
@@ -295,20 +295,20 @@ def step(S: State, frame: int) -> None:
             disconnect(S, frame)
             F32[f + at.PC] += 1
         elif take_token(
-            S, int32s(S[at.CALLS])[F32[f + at.CALL] * (2 * at.CALL_ROW) + at.CALLEE], F32[f + at.DESTINATION]
+            S, int32s(S, at.CALLS)[F32[f + at.CALL] * (2 * at.CALL_ROW) + at.CALLEE], F32[f + at.DESTINATION]
         ):
             F32[f + at.PC] = pc + 1
         else:
             fail(S, frame, RATE_LIMITED)
 
 
-@native
+@inlined
 def happen(S: State, kind: int, time: int, order: int, about: int, extra: int) -> bool:
     """An event: False if it is left to Python."""
-    F32, F64 = int32s(S[at.FRAMES]), int64s(S[at.FRAMES])
+    F32, F64 = int32s(S, at.FRAMES), int64s(S, at.FRAMES)
     if kind == FRAME_EVENT:
         S[at.NOW] = time
-        if int32s(S[at.PROGRAM])[F32[about * WIDE + at.PC] * WIDE_INSTRUCTION + at.OP] == DO_WAIT:
+        if int32s(S, at.PROGRAM)[F32[about * WIDE + at.PC] * WIDE_INSTRUCTION + at.OP] == DO_WAIT:
             complete(S, about)
             make_ready(S, about)
         else:
@@ -316,7 +316,7 @@ def happen(S: State, kind: int, time: int, order: int, about: int, extra: int) -
     elif kind == ARRIVAL:
         S[at.NOW] = time
         number = (order & LOW60) >> 20
-        if S[at.CLIENTS]:
+        if fixed(S, at.CLIENTS):
             arrive(S, S[at.SENT_BY_CLIENTS], number)
             S[at.SENT_BY_CLIENTS] += 1
         else:
@@ -338,7 +338,7 @@ def happen(S: State, kind: int, time: int, order: int, about: int, extra: int) -
                 S[at.NOW] = time
                 try_timed_out(S, about)
             return True
-        tries = int32s(S[at.COLD])[about * (2 * at.COLD_PART) + at.WAITS_FOR]
+        tries = int32s(S, at.COLD)[about * (2 * at.COLD_PART) + at.WAITS_FOR]
         if tries < 0:
             return True
         if kind == DEADLINE:
@@ -349,23 +349,23 @@ def happen(S: State, kind: int, time: int, order: int, about: int, extra: int) -
             retry(S, tries)
         else:
             t = tries * (2 * at.TRIES_ROW)
-            T32 = int32s(S[at.TRIES])
+            T32 = int32s(S, at.TRIES)
             if T32[t + at.LIVE_HEAD] >= 0 and T32[t + at.TRIES_STARTED] == extra:
                 S[at.NOW] = time
                 hedge(S, tries)
     return True
 
 
-@native
+@inlined
 def enough_room(S: State) -> bool:
     """Whether every array can take what one step may add: see ``memory.py``."""
     return (
-        S[at.FRAMES_LIVE] < S[at.FRAMES_LIMIT]
-        and S[at.PENDING] < S[at.PENDING_LIMIT]
-        and S[at.SEGMENTS_USED] < S[at.SEGMENTS_LIMIT]
-        and S[at.SPANS_USED] < S[at.SPANS_LIMIT]
-        and S[at.REQUESTS_LIVE] < S[at.REQUESTS_LIMIT]
-        and S[at.TRIES_LIVE] < S[at.TRIES_LIMIT]
+        S[at.FRAMES_LIVE] < fixed(S, at.FRAMES_LIMIT)
+        and S[at.PENDING] < fixed(S, at.PENDING_LIMIT)
+        and S[at.SEGMENTS_USED] < fixed(S, at.SEGMENTS_LIMIT)
+        and S[at.SPANS_USED] < fixed(S, at.SPANS_LIMIT)
+        and S[at.REQUESTS_LIVE] < fixed(S, at.REQUESTS_LIMIT)
+        and S[at.TRIES_LIVE] < fixed(S, at.TRIES_LIMIT)
     )
 
 
@@ -379,16 +379,16 @@ def _stamp() -> int:
 def _loop(stamp: int, cache: bool) -> Any:
     @njit(cache=cache, nogil=True, error_model="numpy")
     def advance(address):
-        S = int64s(address)
+        S = state_at(address)
         if S[at.STARTED_UP] == 0:
             S[at.STARTED_UP] = stamp
             start_load(S)
-        inbox = int64s(S[at.INBOX])
+        inbox = int64s(S, at.INBOX)
         for row in range(S[at.INBOX_USED]):
             push(S, inbox[4 * row], inbox[4 * row + 1], inbox[4 * row + 2], inbox[4 * row + 3])
         S[at.INBOX_USED] = 0
-        F32 = int32s(S[at.FRAMES])
-        events, words = int64s(S[at.EVENT_LIST]), int32s(S[at.EVENT_LIST])
+        F32 = int32s(S, at.FRAMES)
+        events = int64s(S, at.NEAR)
         budget = S[at.BUDGET]
         while True:
             while S[at.READY_HEAD] >= 0:
@@ -405,9 +405,11 @@ def _loop(stamp: int, cache: bool) -> Any:
                 return at.PAUSE
             budget -= 1
             S[at.EVENTS] += 1
-            time, order, about, extra = events[at.TIME], events[at.PLACE_IN_ORDER], words[at.ABOUT], words[at.EXTRA]
+            while S[at.NEAR_COUNT] == 0:
+                open_next(S)
+            time, order, about = events[0], events[1], events[2]
             remove_first(S)
-            if not happen(S, order >> 60, time, order, about, extra):
+            if not happen(S, order >> 60, time, order, about & 0xFFFFFFFF, about >> 32):
                 return at.BY_THE_CLOCK
 
     return advance

@@ -29,13 +29,13 @@ GROWING = {
     "FRAMES": (at.FRAME, "FRAMES_LIMIT"),
     "REQUESTS": (at.REQUEST_ROW, "REQUESTS_LIMIT"),
     "TRIES": (at.TRIES_ROW, "TRIES_LIMIT"),
-    "EVENT_LIST": (at.EVENT, "PENDING_LIMIT"),
+    "NODES": (at.NODE_ROW, "PENDING_LIMIT"),
     "SPANS": (at.SPAN_ROW, "SPANS_LIMIT"),
     "SEGMENTS": (at.SEGMENT_ROW, "SEGMENTS_LIMIT"),
 }
 """Arrays that grow: words in a row, and the count in use from which there must be more room."""
 USED = {
-    "FRAMES": at.FRAMES_LIVE, "REQUESTS": at.REQUESTS_LIVE, "TRIES": at.TRIES_LIVE, "EVENT_LIST": at.PENDING,
+    "FRAMES": at.FRAMES_LIVE, "REQUESTS": at.REQUESTS_LIVE, "TRIES": at.TRIES_LIVE, "NODES": at.PENDING,
     "SPANS": at.SPANS_USED, "SEGMENTS": at.SEGMENTS_USED,
 }  # fmt: skip
 
@@ -85,6 +85,12 @@ class Memory:
             new[: len(old)] = old
         self.keep(name, new)
         self.rows[name] = rows
+        if name == "NODES":  # all that is pending may be in one of the heaps
+            for heap in ("NEAR", "FAR"):
+                grown = np.zeros(rows * at.EVENT, np.int64)
+                if heap in self.arrays:
+                    grown[: len(self.arrays[heap])] = self.arrays[heap]
+                self.keep(heap, grown)
         if name == "FRAMES" and (self[at.ROUTED] or self[at.FAULTY]):
             cold = np.zeros(rows * at.COLD_PART, np.int64)
             if "COLD" in self.arrays:
@@ -95,7 +101,7 @@ class Memory:
         """One step starts few frames, but may touch all that stand in a line, or set off a period's worth of turns."""
         frames = self.rows["FRAMES"]
         slack = {
-            "FRAMES": self.starts, "REQUESTS": 2, "TRIES": 2, "EVENT_LIST": frames + 4 * self.starts,
+            "FRAMES": self.starts, "REQUESTS": 2, "TRIES": 2, "NODES": frames + 4 * self.starts,
             "SPANS": self.starts, "SEGMENTS": frames + 2 * self.stretch,
         }  # fmt: skip
         for name, need in slack.items():
@@ -130,7 +136,8 @@ class Memory:
         root_key = child_key(settings.seed, 0)
         first = round(settings.requests * settings.warmup)
         self._set(
-            READY_HEAD=-1, READY_TAIL=-1, FRAMES_FREE=-1, REQUESTS_FREE=-1, TRIES_FREE=-1,
+            READY_HEAD=-1, READY_TAIL=-1, FRAMES_FREE=-1, REQUESTS_FREE=-1, TRIES_FREE=-1, NODES_FREE=-1,
+            WIDTH=12, BUCKET_COUNT=256, NEAR_END=1 << 12, TUNE_AT=256,
             SLOTS=plan.pod_station.shape[1], TAGS=len(plan.tags), ENTRIES=plan.entry_calls, GAP_LAW=plan.gap_law,
             EXPONENTIAL_LAW=plan.exponential_law, FAULTY=int(len(plan.faults) > 0),
             ROUTED=int(bool((routes.call_route >= 0).any() or (routes.call_policy >= 0).any())),
@@ -202,6 +209,7 @@ class Memory:
         routes, quotas = plan.routes, plan.quotas
         pods = len(plan.pod_node)
         self.keep("INBOX", np.zeros(64, np.int64))
+        self.keep("BUCKETS", np.zeros(at.MOST_BUCKETS, np.int32))
         self.keep("FAULTS", plan.faults)
         for number, (start, end) in enumerate(plan.faults[:, :2].tolist()):
             self.put(start, CLOCK << 60 | 2 * number << 20, number, 1)

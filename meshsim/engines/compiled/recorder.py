@@ -6,11 +6,11 @@ import numpy as np
 
 from meshsim.engines.compiled import state as at
 from meshsim.engines.compiled.draws import child_key, draw, high
-from meshsim.engines.compiled.pointers import State, int32s, int64s, leading_zeros, native
+from meshsim.engines.compiled.pointers import State, fixed, inlined, int32s, int64s, leading_zeros, native
 from meshsim.plan.draws import SAMPLE
 
 
-@native
+@inlined
 def column_of(value: int, sub_bits: int) -> int:
     """Number of the bucket that counts ``value``."""
     shift = 64 - leading_zeros(np.uint64(value)) - sub_bits - 1
@@ -22,36 +22,36 @@ def request_arrived(S: State, request: int, number: int) -> None:
     """Request ``number`` came in."""
     now = S[at.NOW]
     S[at.SENT] += 1
-    if number == S[at.FIRST]:
+    if number == fixed(S, at.FIRST):
         S[at.WINDOW_START] = now
-        copy_cpu(S, S[at.CPU_AT_START])
-    if number == S[at.LAST]:
+        copy_cpu(S, at.CPU_AT_START)
+    if number == fixed(S, at.LAST):
         S[at.WINDOW_END] = now
-        copy_cpu(S, S[at.CPU_AT_END])
+        copy_cpu(S, at.CPU_AT_END)
     record = -1
-    if S[at.SAMPLE_BELOW] and S[at.FIRST] <= number <= S[at.LAST]:
-        chance = high(draw(child_key(np.uint64(S[at.ROOT_KEY]), number), SAMPLE))
-        if chance < S[at.SAMPLE_BELOW]:
+    if fixed(S, at.SAMPLE_BELOW) and fixed(S, at.FIRST) <= number <= fixed(S, at.LAST):
+        chance = high(draw(child_key(np.uint64(fixed(S, at.ROOT_KEY)), number), SAMPLE))
+        if chance < fixed(S, at.SAMPLE_BELOW):
             record = S[at.RECORDS_USED]
             S[at.RECORDS_USED] = record + 1
-            int64s(S[at.RECORDS])[record] = number
-    int32s(S[at.REQUESTS])[request * (2 * at.REQUEST_ROW) + at.RECORD] = record
+            int64s(S, at.RECORDS)[record] = number
+    int32s(S, at.REQUESTS)[request * (2 * at.REQUEST_ROW) + at.RECORD] = record
 
 
 @native
-def copy_cpu(S: State, address: int) -> None:
+def copy_cpu(S: State, field: int) -> None:
     """Remember the CPU time used so far."""
-    cpu, copy = int64s(S[at.CPU]), int64s(address)
-    for cell in range(S[at.CPU_CELLS]):
+    cpu, copy = int64s(S, at.CPU), int64s(S, field)
+    for cell in range(fixed(S, at.CPU_CELLS)):
         copy[cell] = cpu[cell]
 
 
-@native
+@inlined
 def frame_started(S: State, frame: int) -> None:
     """A frame begins; it is written down if its request is in the sample."""
-    F32, F64 = int32s(S[at.FRAMES]), int64s(S[at.FRAMES])
+    F32, F64 = int32s(S, at.FRAMES), int64s(S, at.FRAMES)
     f = frame * (2 * at.FRAME)
-    record = int32s(S[at.REQUESTS])[F32[f + at.REQUEST] * (2 * at.REQUEST_ROW) + at.RECORD]
+    record = int32s(S, at.REQUESTS)[F32[f + at.REQUEST] * (2 * at.REQUEST_ROW) + at.RECORD]
     if record < 0:
         F32[f + at.SPAN] = -1
         return
@@ -59,7 +59,7 @@ def frame_started(S: State, frame: int) -> None:
     S[at.SPANS_USED] = span + 1
     F32[f + at.SPAN] = span
     row = span * at.SPAN_ROW
-    spans = int64s(S[at.SPANS])
+    spans = int64s(S, at.SPANS)
     parent = F32[f + at.PARENT]
     spans[row + at.SPAN_RECORD] = record
     spans[row + at.SPAN_NUMBER] = F64[frame * at.FRAME + at.ORDER] & 0xFFFFF
@@ -76,9 +76,9 @@ def frame_started(S: State, frame: int) -> None:
 @native
 def write_in_span(S: State, frame: int, field: int, value: int) -> None:
     """Change a field of a frame's span, if it is written down."""
-    span = int32s(S[at.FRAMES])[frame * (2 * at.FRAME) + at.SPAN]
+    span = int32s(S, at.FRAMES)[frame * (2 * at.FRAME) + at.SPAN]
     if span >= 0:
-        int64s(S[at.SPANS])[span * at.SPAN_ROW + field] = value
+        int64s(S, at.SPANS)[span * at.SPAN_ROW + field] = value
 
 
 @native
@@ -86,7 +86,7 @@ def add_segment(S: State, span: int, instruction: int, start: int, end: int, run
     """Some time of a frame."""
     row = S[at.SEGMENTS_USED] * at.SEGMENT_ROW
     S[at.SEGMENTS_USED] += 1
-    segments = int64s(S[at.SEGMENTS])
+    segments = int64s(S, at.SEGMENTS)
     segments[row + at.SEGMENT_SPAN] = span
     segments[row + at.SEGMENT_INSTRUCTION] = instruction
     segments[row + at.SEGMENT_START] = start
@@ -94,13 +94,13 @@ def add_segment(S: State, span: int, instruction: int, start: int, end: int, run
     segments[row + at.SEGMENT_RUNNING] = running
 
 
-@native
+@inlined
 def waited(S: State, frame: int) -> None:
     """The instruction that a frame waited for is done, after some time off the CPU."""
-    F32 = int32s(S[at.FRAMES])
+    F32 = int32s(S, at.FRAMES)
     span = F32[frame * (2 * at.FRAME) + at.SPAN]
     if span >= 0:
-        since = int64s(S[at.FRAMES])[frame * at.FRAME + at.SINCE]
+        since = int64s(S, at.FRAMES)[frame * at.FRAME + at.SINCE]
         if S[at.NOW] > since:
             add_segment(S, span, F32[frame * (2 * at.FRAME) + at.PC], since, S[at.NOW], 0)
 
@@ -108,28 +108,28 @@ def waited(S: State, frame: int) -> None:
 @native
 def failure(S: State, status: int) -> None:
     """A failure began."""
-    int64s(S[at.FAILURES])[status] += 1
+    int64s(S, at.FAILURES)[status] += 1
 
 
-@native
+@inlined
 def call_ended(S: State, frame: int) -> None:
     """A call that is no attempt is over."""
-    F32, F64 = int32s(S[at.FRAMES]), int64s(S[at.FRAMES])
+    F32, F64 = int32s(S, at.FRAMES), int64s(S, at.FRAMES)
     number = F64[frame * at.FRAME + at.ORDER] >> 20
-    if S[at.FIRST] <= number <= S[at.LAST]:
+    if fixed(S, at.FIRST) <= number <= fixed(S, at.LAST):
         call, latency = F32[frame * (2 * at.FRAME) + at.CALL], S[at.NOW] - F64[frame * at.FRAME + at.BEGAN]
         column = column_of(latency, at.CALL_SUB_BITS)
         if column >= at.CALL_COLUMNS:
             S[at.TOO_LONG] = 1
             return
-        int32s(S[at.CALL_LATENCY])[call * at.CALL_COLUMNS + column] += 1
-        int64s(S[at.CALL_SUM])[call] += latency
+        int32s(S, at.CALL_LATENCY)[call * at.CALL_COLUMNS + column] += 1
+        int64s(S, at.CALL_SUM)[call] += latency
 
 
 @native
 def answered(S: State, frame: int) -> None:
     """The client has its answer, good or bad. Latency counts good ones only."""
-    F32, F64 = int32s(S[at.FRAMES]), int64s(S[at.FRAMES])
+    F32, F64 = int32s(S, at.FRAMES), int64s(S, at.FRAMES)
     now = S[at.NOW]
     good = F32[frame * (2 * at.FRAME) + at.FLAGS] & at.STATUS == 0
     latency = now - F64[frame * at.FRAME + at.BEGAN]
@@ -139,27 +139,27 @@ def answered(S: State, frame: int) -> None:
     else:
         S[at.FAILED] += 1
     number = F64[frame * at.FRAME + at.ORDER] >> 20
-    if S[at.FIRST] <= number <= S[at.LAST]:
+    if fixed(S, at.FIRST) <= number <= fixed(S, at.LAST):
         S[at.ANSWERED_MEASURED] += 1
         if good:
-            batch = (number - S[at.FIRST]) * at.BATCHES // S[at.MEASURED]
+            batch = (number - fixed(S, at.FIRST)) * at.BATCHES // fixed(S, at.MEASURED)
             entry = F32[frame * (2 * at.FRAME) + at.CALL]
             column = column_of(latency, at.SUB_BITS)
             if column >= at.COLUMNS:
                 S[at.TOO_LONG] = 1
                 return
-            int32s(S[at.LATENCY])[(entry * at.BATCHES + batch) * at.COLUMNS + column] += 1
-            int64s(S[at.LATENCY_SUM])[entry * at.BATCHES + batch] += latency
+            int32s(S, at.LATENCY)[(entry * at.BATCHES + batch) * at.COLUMNS + column] += 1
+            int64s(S, at.LATENCY_SUM)[entry * at.BATCHES + batch] += latency
         else:
             S[at.FAILED_MEASURED] += 1
-        if S[at.ANSWERED_MEASURED] == S[at.MEASURED]:
+        if S[at.ANSWERED_MEASURED] == fixed(S, at.MEASURED):
             S[at.FINISHED] = 1
 
 
 @native
 def add_to_timeline(S: State, now: int, latency: int, good: bool) -> None:
     """One answer: ``meshsim.results.timeline``."""
-    bins = int64s(S[at.TIMELINE])  # good, failed, sums of latency
+    bins = int64s(S, at.TIMELINE)  # good, failed, sums of latency
     while now >= S[at.BIN_NS] * at.BINS:
         S[at.BIN_NS] *= 2
         for row in range(3):

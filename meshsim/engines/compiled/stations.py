@@ -7,7 +7,7 @@ from meshsim.engines.compiled.connections import worker
 from meshsim.engines.compiled.draws import draw_ns, mix
 from meshsim.engines.compiled.events import push
 from meshsim.engines.compiled.frames import complete, fail, first_in_line, join_line, make_ready
-from meshsim.engines.compiled.pointers import State, int32s, int64s, native, uint64s
+from meshsim.engines.compiled.pointers import State, fixed, inlined, int32s, int64s, native, uint64s
 from meshsim.engines.compiled.recorder import add_segment, waited
 from meshsim.engines.faults import NORMAL
 from meshsim.engines.frame import CLOCK
@@ -26,10 +26,10 @@ MORE, WORK = int(Op.MORE), int(Op.WORK)
 OVERFLOW, REFUSED, RESET = int(Status.OVERFLOW), int(Status.REFUSED), int(Status.RESET)
 
 
-@native
+@inlined
 def up_to(S: State, station: int) -> None:
     """Bring the integrals up to date; called before FREE or PRESENT changes."""
-    rows, fields = int64s(S[at.STATIONS]), int32s(S[at.STATIONS])
+    rows, fields = int64s(S, at.STATIONS), int32s(S, at.STATIONS)
     row, wide = station * at.STATION, station * WIDE_STATION
     passed = S[at.NOW] - rows[row + at.SEEN_AT]
     if passed:
@@ -38,88 +38,88 @@ def up_to(S: State, station: int) -> None:
         rows[row + at.SEEN_AT] = S[at.NOW]
 
 
-@native
+@inlined
 def enter(S: State, station: int) -> None:
     """One more, waiting or served."""
     up_to(S, station)
-    rows = int64s(S[at.STATIONS])
-    int32s(S[at.STATIONS])[station * WIDE_STATION + at.PRESENT] += 1
+    rows = int64s(S, at.STATIONS)
+    int32s(S, at.STATIONS)[station * WIDE_STATION + at.PRESENT] += 1
     rows[station * at.STATION + at.ARRIVALS] += 1
     rows[station * at.STATION + at.ENTRY_TIMES] += S[at.NOW]
 
 
-@native
+@inlined
 def leave(S: State, station: int, since: int) -> None:
     """One less, who had entered at ``since``."""
     up_to(S, station)
-    rows = int64s(S[at.STATIONS])
-    int32s(S[at.STATIONS])[station * WIDE_STATION + at.PRESENT] -= 1
+    rows = int64s(S, at.STATIONS)
+    int32s(S, at.STATIONS)[station * WIDE_STATION + at.PRESENT] -= 1
     rows[station * at.STATION + at.COMPLETIONS] += 1
     rows[station * at.STATION + at.ENTRY_TIMES] -= since
     rows[station * at.STATION + at.SOJOURN_NS] += S[at.NOW] - since
 
 
-@native
+@inlined
 def node(S: State, frame: int, place: int) -> int:
     """The client outside is on a node of its own, -1."""
-    pod = int32s(S[at.FRAMES])[frame * WIDE + at.SOURCE + place]
+    pod = int32s(S, at.FRAMES)[frame * WIDE + at.SOURCE + place]
     if pod < 0:
         return -1
-    return int32s(S[at.POD_NODE])[pod]
+    return int32s(S, at.POD_NODE)[pod]
 
 
-@native
+@inlined
 def holds(S: State, when: int, frame: int, one: int, other: int) -> bool:
     """Whether an instruction's condition is met."""
-    F32 = int32s(S[at.FRAMES])
+    F32 = int32s(S, at.FRAMES)
     f = frame * WIDE
     if when == WOKEN_THREAD:
         return F32[f + at.FLAGS] & at.WOKEN != 0
     here, there = node(S, frame, one), node(S, frame, other)
     if when < SAME_ZONE:
         return (here == there) == (when == SAME_NODE)
-    zones = int32s(S[at.POD_ZONE])
+    zones = int32s(S, at.POD_ZONE)
     near = here < 0 or there < 0 or zones[F32[f + at.SOURCE + one]] == zones[F32[f + at.SOURCE + other]]
     return here != there and near == (when == SAME_ZONE)
 
 
-@native
+@inlined
 def station_of(S: State, frame: int, place: int, slot: int) -> int:
     """The station in a slot of a pod; of a proxy with pinned connections, the worker of this one."""
-    pod = int32s(S[at.FRAMES])[frame * WIDE + at.SOURCE + place]
-    number = int32s(S[at.POD_STATION])[pod * S[at.SLOTS] + slot]
-    if S[at.PINNED]:
-        workers = int64s(S[at.SLOT_WORKERS])[slot]
+    pod = int32s(S, at.FRAMES)[frame * WIDE + at.SOURCE + place]
+    number = int32s(S, at.POD_STATION)[pod * fixed(S, at.SLOTS) + slot]
+    if fixed(S, at.PINNED):
+        workers = int64s(S, at.SLOT_WORKERS)[slot]
         if workers > 1:
             return number + worker(S, frame, place, workers)
     return number
 
 
-@native
+@inlined
 def part_ns(S: State, frame: int, instruction: int) -> int:
     """Time of one piece of work, as it was drawn, before a slow pod makes it longer."""
-    P32, P64 = int32s(S[at.PROGRAM]), int64s(S[at.PROGRAM])
+    P32, P64 = int32s(S, at.PROGRAM), int64s(S, at.PROGRAM)
     mean_ns = P64[instruction * at.INSTRUCTION + at.MEAN_NS]
     law = P32[instruction * WIDE_INSTRUCTION + at.LAW]
     if law < 0:
         return mean_ns
-    stride = uint64s(S[at.PROGRAM])[instruction * at.INSTRUCTION + at.PURPOSE_STRIDE]
-    return draw_ns(S, law, mean_ns, mix(uint64s(S[at.FRAMES])[frame * at.FRAME + at.KEY] ^ stride))
+    stride = uint64s(S, at.PROGRAM)[instruction * at.INSTRUCTION + at.PURPOSE_STRIDE]
+    return draw_ns(S, law, mean_ns, mix(uint64s(S, at.FRAMES)[frame * at.FRAME + at.KEY] ^ stride))
 
 
-@native
+@inlined
 def part_is_done(S: State, frame: int, instruction: int) -> bool:
     """Whether a piece of work is part of the visit: its condition is met."""
-    P32 = int32s(S[at.PROGRAM])
+    P32 = int32s(S, at.PROGRAM)
     p = instruction * WIDE_INSTRUCTION
     when = P32[p + at.WHEN]
     return when == ALWAYS or holds(S, when, frame, P32[p + at.AT], P32[p + at.OTHER])
 
 
-@native
+@inlined
 def gather_work(S: State, frame: int, pc: int) -> int:
     """Time of one visit to a core: this work and all that the same thread does without leaving it."""
-    P32 = int32s(S[at.PROGRAM])
+    P32 = int32s(S, at.PROGRAM)
     total = part_ns(S, frame, pc)
     pc += 1
     while P32[pc * WIDE_INSTRUCTION + at.OP] == MORE:
@@ -129,11 +129,11 @@ def gather_work(S: State, frame: int, pc: int) -> int:
     return total
 
 
-@native
+@inlined
 def ask_for_core(S: State, frame: int, station: int) -> None:
     """Take a core, or stand in line for one."""
     enter(S, station)
-    fields = int32s(S[at.STATIONS])
+    fields = int32s(S, at.STATIONS)
     wide = station * WIDE_STATION
     if fields[wide + at.FREE] == 0:
         join_line(S, fields, wide + at.HEAD, frame)
@@ -143,22 +143,22 @@ def ask_for_core(S: State, frame: int, station: int) -> None:
         fields[wide + at.FREE] += 1
 
 
-@native
+@inlined
 def begin_turn(S: State, frame: int, station: int) -> bool:
     """A turn on a core; False if the frame's container has used up its CPU limit and must wait."""
-    F64, F32, rows, fields = int64s(S[at.FRAMES]), int32s(S[at.FRAMES]), int64s(S[at.STATIONS]), int32s(S[at.STATIONS])
+    F64, F32, rows, fields = int64s(S, at.FRAMES), int32s(S, at.FRAMES), int64s(S, at.STATIONS), int32s(S, at.STATIONS)
     f = frame * WIDE
-    if S[at.FAULTY] and not F32[f + at.FLAGS] & at.BEGUN:
+    if fixed(S, at.FAULTY) and not F32[f + at.FLAGS] & at.BEGUN:
         slow_down(S, frame)
     turn = F64[frame * at.FRAME + at.LEFT]
     slice_ns = rows[station * at.STATION + at.SLICE_NS]
     if 0 < slice_ns < turn:
         turn = slice_ns
-    if S[at.PERIOD_NS]:
+    if fixed(S, at.PERIOD_NS):
         p = F32[f + at.PC] * WIDE_INSTRUCTION
-        P32 = int32s(S[at.PROGRAM])
+        P32 = int32s(S, at.PROGRAM)
         pod = F32[f + at.SOURCE + P32[p + at.AT]]
-        quota = int64s(S[at.POD_QUOTA])[pod * S[at.SLOTS] + P32[p + at.SLOT]]
+        quota = int64s(S, at.POD_QUOTA)[pod * fixed(S, at.SLOTS) + P32[p + at.SLOT]]
         if quota >= 0:
             turn = take_quota(S, quota, turn)
             if turn == 0:
@@ -172,13 +172,13 @@ def begin_turn(S: State, frame: int, station: int) -> bool:
     return True
 
 
-@native
+@inlined
 def end_turn(S: State, frame: int) -> None:
     """A core is free: the next in line gets it, unless this frame has work left and nobody waits."""
-    F64, F32, rows, fields = int64s(S[at.FRAMES]), int32s(S[at.FRAMES]), int64s(S[at.STATIONS]), int32s(S[at.STATIONS])
+    F64, F32, rows, fields = int64s(S, at.FRAMES), int32s(S, at.FRAMES), int64s(S, at.STATIONS), int32s(S, at.STATIONS)
     pc = F32[frame * WIDE + at.PC]
-    pod = F32[frame * WIDE + at.SOURCE + int32s(S[at.PROGRAM])[pc * WIDE_INSTRUCTION + at.AT]]
-    station = int32s(S[at.POD_STATION])[pod * S[at.SLOTS] + CPU_SLOT]
+    pod = F32[frame * WIDE + at.SOURCE + int32s(S, at.PROGRAM)[pc * WIDE_INSTRUCTION + at.AT]]
+    station = int32s(S, at.POD_STATION)[pod * fixed(S, at.SLOTS) + CPU_SLOT]
     fields[station * WIDE_STATION + at.TURNS] -= 1
     rows[station * at.STATION + at.TURN_ENDS] -= S[at.NOW]
     if F64[frame * at.FRAME + at.LEFT]:
@@ -192,15 +192,15 @@ def end_turn(S: State, frame: int) -> None:
     make_ready(S, frame)
 
 
-@native
+@inlined
 def charge(S: State, frame: int, pod: int, pc: int) -> int:
     """A visit to a core is over: charge its parts to the pod whose traffic it was. Returns the instruction behind them.
 
     In a sampled request the time in line is written down with the first part; the parts follow each other.
     """
-    F32, P32, cpu = int32s(S[at.FRAMES]), int32s(S[at.PROGRAM]), int64s(S[at.CPU])
-    row = int32s(S[at.POD_ROW])[pod] * S[at.TAGS]
-    slowness = int32s(S[at.COLD])[frame * (2 * at.COLD_PART) + at.SLOWED] if S[at.FAULTY] else NORMAL
+    F32, P32, cpu = int32s(S, at.FRAMES), int32s(S, at.PROGRAM), int64s(S, at.CPU)
+    row = int32s(S, at.POD_ROW)[pod] * fixed(S, at.TAGS)
+    slowness = int32s(S, at.COLD)[frame * (2 * at.COLD_PART) + at.SLOWED] if fixed(S, at.FAULTY) else NORMAL
     asked = 0
     behind = pc
     while behind == pc or P32[behind * WIDE_INSTRUCTION + at.OP] == MORE:
@@ -213,7 +213,7 @@ def charge(S: State, frame: int, pod: int, pc: int) -> int:
         behind += 1
     span = F32[frame * WIDE + at.SPAN]
     if span >= 0:
-        start, end = int64s(S[at.FRAMES])[frame * at.FRAME + at.SINCE], S[at.NOW] - asked
+        start, end = int64s(S, at.FRAMES)[frame * at.FRAME + at.SINCE], S[at.NOW] - asked
         for part in range(pc, behind):
             if part == pc or part_is_done(S, frame, part):
                 ns = part_ns(S, frame, part)
@@ -225,10 +225,10 @@ def charge(S: State, frame: int, pod: int, pc: int) -> int:
     return behind
 
 
-@native
+@inlined
 def next_turn(S: State, station: int) -> None:
     """The first in line that may run gets the core."""
-    fields = int32s(S[at.STATIONS])
+    fields = int32s(S, at.STATIONS)
     wide = station * WIDE_STATION
     while fields[wide + at.LENGTH]:
         if begin_turn(S, first_in_line(S, fields, wide + at.HEAD), station):
@@ -237,10 +237,10 @@ def next_turn(S: State, station: int) -> None:
     fields[wide + at.FREE] += 1
 
 
-@native
+@inlined
 def acquire(S: State, frame: int, station: int) -> bool:
     """True if the frame goes on: with a token, or failed because there is no place in line, or nobody there."""
-    fields, F32 = int32s(S[at.STATIONS]), int32s(S[at.FRAMES])
+    fields, F32 = int32s(S, at.STATIONS), int32s(S, at.FRAMES)
     wide = station * WIDE_STATION
     if fields[wide + at.DOWN]:
         fail(S, frame, REFUSED)
@@ -248,7 +248,7 @@ def acquire(S: State, frame: int, station: int) -> bool:
     if fields[wide + at.FREE] == 0 and 0 <= fields[wide + at.PLACES] <= fields[wide + at.LENGTH]:
         fail(S, frame, OVERFLOW)
         return True
-    int64s(S[at.FRAMES])[frame * at.FRAME + at.HELD_SINCE] = S[at.NOW]
+    int64s(S, at.FRAMES)[frame * at.FRAME + at.HELD_SINCE] = S[at.NOW]
     enter(S, station)
     if fields[wide + at.FREE] == 0:
         join_line(S, fields, wide + at.HEAD, frame)
@@ -259,14 +259,14 @@ def acquire(S: State, frame: int, station: int) -> bool:
     return True
 
 
-@native
+@inlined
 def release(S: State, station: int, frame: int) -> None:
     """The next in line gets the token at this instant; its thread is awake."""
-    fields, F32 = int32s(S[at.STATIONS]), int32s(S[at.FRAMES])
+    fields, F32 = int32s(S, at.STATIONS), int32s(S, at.FRAMES)
     wide = station * WIDE_STATION
-    held_since = int64s(S[at.FRAMES])[frame * at.FRAME + at.HELD_SINCE]
+    held_since = int64s(S, at.FRAMES)[frame * at.FRAME + at.HELD_SINCE]
     leave(S, station, held_since)
-    if held_since < int64s(S[at.STATIONS])[station * at.STATION + at.CRASHED_AT]:
+    if held_since < int64s(S, at.STATIONS)[station * at.STATION + at.CRASHED_AT]:
         fail(S, frame, RESET)
         return
     F32[frame * WIDE + at.PC] += 1
@@ -285,18 +285,18 @@ def release(S: State, station: int, frame: int) -> None:
 @native
 def slow_down(S: State, frame: int) -> None:
     """Work gets a core for the first time: as slow as the pod is now."""
-    F32, F64 = int32s(S[at.FRAMES]), int64s(S[at.FRAMES])
+    F32, F64 = int32s(S, at.FRAMES), int64s(S, at.FRAMES)
     f = frame * WIDE
     F32[f + at.FLAGS] |= at.BEGUN
     pc = F32[f + at.PC]
-    pod = F32[f + at.SOURCE + int32s(S[at.PROGRAM])[pc * WIDE_INSTRUCTION + at.AT]]
-    slowness = int64s(S[at.SLOWNESS])[pod]
-    int32s(S[at.COLD])[frame * (2 * at.COLD_PART) + at.SLOWED] = slowness
+    pod = F32[f + at.SOURCE + int32s(S, at.PROGRAM)[pc * WIDE_INSTRUCTION + at.AT]]
+    slowness = int64s(S, at.SLOWNESS)[pod]
+    int32s(S, at.COLD)[frame * (2 * at.COLD_PART) + at.SLOWED] = slowness
     if slowness == NORMAL:
         return
     total = 0
     part = pc
-    while part == pc or int32s(S[at.PROGRAM])[part * WIDE_INSTRUCTION + at.OP] == MORE:
+    while part == pc or int32s(S, at.PROGRAM)[part * WIDE_INSTRUCTION + at.OP] == MORE:
         if part == pc or part_is_done(S, frame, part):
             total += part_ns(S, frame, part) * slowness // NORMAL
         part += 1
@@ -306,9 +306,9 @@ def slow_down(S: State, frame: int) -> None:
 @native
 def take_quota(S: State, quota: int, wanted: int) -> int:
     """Take up to so much from the budget of a container; 0 if it is used up."""
-    rows = int64s(S[at.QUOTAS])
+    rows = int64s(S, at.QUOTAS)
     row = quota * at.QUOTA_ROW
-    period = S[at.NOW] // S[at.PERIOD_NS]
+    period = S[at.NOW] // fixed(S, at.PERIOD_NS)
     if period > rows[row + at.QUOTA_PERIOD]:
         rows[row + at.QUOTA_PERIOD], rows[row + at.QUOTA_LEFT] = period, rows[row + at.QUOTA_NS]
     taken = min(wanted, rows[row + at.QUOTA_LEFT])
@@ -319,11 +319,11 @@ def take_quota(S: State, quota: int, wanted: int) -> int:
 @native
 def throttle(S: State, frame: int, quota: int) -> None:
     """It waits for the next period."""
-    fields = int32s(S[at.QUOTAS])
+    fields = int32s(S, at.QUOTAS)
     S[at.THROTTLES] += 1
     head = quota * (2 * at.QUOTA_ROW) + at.QUOTA_HEAD
     if fields[head + 2] == 0:
-        period = S[at.PERIOD_NS]
+        period = fixed(S, at.PERIOD_NS)
         push(S, (S[at.NOW] // period + 1) * period, CLOCK << 60 | (BEHIND_FAULTS + quota) << 20, quota, 0)
     join_line(S, fields, head, frame)
 
@@ -332,10 +332,10 @@ def throttle(S: State, frame: int, quota: int) -> None:
 def period_begins(S: State, quota: int) -> None:
     """All that were throttled want a core again."""
     waiting, stations, F32, P32 = (
-        int32s(S[at.QUOTAS]),
-        int32s(S[at.STATIONS]),
-        int32s(S[at.FRAMES]),
-        int32s(S[at.PROGRAM]),
+        int32s(S, at.QUOTAS),
+        int32s(S, at.STATIONS),
+        int32s(S, at.FRAMES),
+        int32s(S, at.PROGRAM),
     )
     head = quota * (2 * at.QUOTA_ROW) + at.QUOTA_HEAD
     frame, left = waiting[head], waiting[head + 2]
@@ -343,7 +343,7 @@ def period_begins(S: State, quota: int) -> None:
     while left > 0:
         behind = F32[frame * WIDE + at.NEXT]
         pod = F32[frame * WIDE + at.SOURCE + P32[F32[frame * WIDE + at.PC] * WIDE_INSTRUCTION + at.AT]]
-        station = int32s(S[at.POD_STATION])[pod * S[at.SLOTS] + CPU_SLOT]
+        station = int32s(S, at.POD_STATION)[pod * fixed(S, at.SLOTS) + CPU_SLOT]
         wide = station * WIDE_STATION
         if stations[wide + at.FREE]:
             up_to(S, station)
@@ -359,14 +359,14 @@ def period_begins(S: State, quota: int) -> None:
 @native
 def crash(S: State, station: int) -> None:
     """Lose the line, and all that is being worked on."""
-    rows, fields = int64s(S[at.STATIONS]), int32s(S[at.STATIONS])
+    rows, fields = int64s(S, at.STATIONS), int32s(S, at.STATIONS)
     wide = station * WIDE_STATION
     up_to(S, station)
     rows[station * at.STATION + at.CRASHED_AT] = S[at.NOW]
     fields[wide + at.FREE] = fields[wide + at.SERVERS]
     while fields[wide + at.LENGTH]:
         frame = first_in_line(S, fields, wide + at.HEAD)
-        leave(S, station, int64s(S[at.FRAMES])[frame * at.FRAME + at.HELD_SINCE])
+        leave(S, station, int64s(S, at.FRAMES)[frame * at.FRAME + at.HELD_SINCE])
         waited(S, frame)
         fail(S, frame, RESET)
         make_ready(S, frame)
