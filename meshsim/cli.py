@@ -112,6 +112,12 @@ def _with(options: list[Callable[[Command], Command]]) -> Callable[[Command], Co
     return add
 
 
+_rules_option = click.option(
+    "--rules", type=click.Path(), metavar="FILE",
+    help="YAML with resilience, rate_limits, balancing, connections, autoscaling, faults, as in a scenario.",
+)  # fmt: skip
+
+
 def _warmup(ctx: click.Context, param: click.Parameter, value: str | None) -> float | str | None:
     """'auto' or a number."""
     if value is None or value == "auto":
@@ -190,6 +196,7 @@ _json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON 
               help="Quantile of --settle and --precision.")  # fmt: skip
 @click.option("--budget", type=int, default=16, show_default=True, metavar="N", help="Replications at most.")
 @click.option("--html", type=click.Path(dir_okay=False), metavar="FILE", help="Write a page that opens offline, too.")
+@_rules_option
 def compare(application: str, as_json: bool, html: str | None, **options: Any) -> int:
     """Compare data planes under one load.
 
@@ -223,6 +230,7 @@ def compare(application: str, as_json: bool, html: str | None, **options: Any) -
 @click.option("--html", type=click.Path(dir_okay=False), metavar="FILE",
               help="Where the page goes  [default: ./meshsim-grow-APPLICATION.html]")  # fmt: skip
 @click.option("--no-html", is_flag=True, help="Write no page.")
+@_rules_option
 def grow(application: str, as_json: bool, html: str | None, no_html: bool, **options: Any) -> int:
     """Show how each data plane grows with the number of services.
 

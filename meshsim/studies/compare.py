@@ -68,6 +68,7 @@ def compare(
     requires: Sequence[str] = (),
     what_if: Mapping[str, float] | None = None,
     churn_per_minute: float = 0.0,
+    rules: str | Path | None = None,
     settle: bool = False,
     precision: float | None = None,
     of: Metric = "p99",
@@ -85,6 +86,7 @@ def compare(
     ``on_progress(done, total, what)`` counts requests.
     ``requires``: features (meshsim capabilities) that each data plane must provide, fall back for, or be refused.
     ``what_if``: costs scaled by pattern, ``{"*.wakeup": 0}``. ``churn_per_minute``: pods that start or stop.
+    ``rules``: a file with resilience, rate_limits, balancing, connections, autoscaling, faults, as in a scenario.
 
     ``settle`` adds replications (the same with the next seeds) until it is known for each pair of data planes which
     has the lower latency at the quantile ``of``; ``precision`` (0.05 is 5 %) until the 95 % interval of that quantile
@@ -109,6 +111,7 @@ def compare(
         requires=tuple(requires),
         what_if=what_if or {},
         churn_per_minute=churn_per_minute,
+        rules=rules,
     )
     tasks = prepare_points(inputs, settings, rps, services)
     notes = settings.notes(inputs, tasks)

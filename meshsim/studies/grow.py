@@ -80,6 +80,7 @@ def grow(
     requires: Sequence[str] = (),
     what_if: Mapping[str, float] | None = None,
     churn_per_minute: float = 0.0,
+    rules: str | Path | None = None,
     jobs: int | None = None,
     on_progress: Progress | None = None,
     should_stop: Stop | None = None,
@@ -110,6 +111,7 @@ def grow(
         tuple(requires),
         what_if or {},
         churn_per_minute,
+        rules,
     )
     own = len(inputs.application.services)
     rates = {size: rps * size / own if rate == "per-service" else rps for size in sizes}
