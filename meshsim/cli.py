@@ -112,6 +112,12 @@ def _with(options: list[Callable[[Command], Command]]) -> Callable[[Command], Co
     return add
 
 
+_rules_option = click.option(
+    "--rules", type=click.Path(), metavar="FILE",
+    help="YAML with resilience, rate_limits, balancing, connections, autoscaling, faults, as in a scenario.",
+)  # fmt: skip
+
+
 def _warmup(ctx: click.Context, param: click.Parameter, value: str | None) -> float | str | None:
     """'auto' or a number."""
     if value is None or value == "auto":
@@ -198,6 +204,7 @@ def _rps_option(more: str = "") -> Callable[[Command], Command]:
 @_of_option("Quantile of --settle and --precision.")
 @click.option("--budget", type=int, default=16, show_default=True, metavar="N", help="Replications at most.")
 @_html_option
+@_rules_option
 def compare(application: str, as_json: bool, html: str | None, **options: Any) -> int:
     """Compare data planes under one load.
 
@@ -230,6 +237,7 @@ def compare(application: str, as_json: bool, html: str | None, **options: Any) -
 @click.option("--html", type=click.Path(dir_okay=False), metavar="FILE",
               help="Where the page goes  [default: ./meshsim-grow-APPLICATION.html]")  # fmt: skip
 @click.option("--no-html", is_flag=True, help="Write no page.")
+@_rules_option
 def grow(application: str, as_json: bool, html: str | None, no_html: bool, **options: Any) -> int:
     """Show how each data plane grows with the number of services.
 

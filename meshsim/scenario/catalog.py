@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
@@ -84,6 +85,22 @@ def load_scenario(path: str | Path) -> Scenario:
     document = read(path)
     refuse_other_kind(document, "scenario")
     return validate(Scenario, document)
+
+
+RULES = ("resilience", "rate_limits", "balancing", "connections", "autoscaling", "faults")
+
+
+def load_rules(path: str | Path) -> dict[str, Any]:
+    """The part of a scenario that says what fails and what is done about it, from a file of its own: RULES by name."""
+    document = read(path)
+    if not isinstance(document.data, dict):
+        raise document.fail((), f"a mapping was expected with some of: {', '.join(RULES)}")
+    for name in document.data:
+        if name not in RULES:
+            raise document.fail((name,), f"unknown field; {choices(str(name), RULES)}")
+    whole = replace(document, data={"application": "any", **document.data})
+    scenario = validate(Scenario, whole)
+    return {name: getattr(scenario, name) for name in document.data}
 
 
 def _load(model: type[M], kind: str, name_or_path: str | Path, base: Path | None) -> M:

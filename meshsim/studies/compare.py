@@ -61,6 +61,7 @@ def compare(
     ``on_progress(done, total, what)`` counts requests; ``should_stop()`` ends the study.
     ``requires``: features (meshsim capabilities) that each data plane must provide, fall back for, or be refused.
     ``what_if``: costs scaled by pattern, ``{"*.wakeup": 0}``. ``churn_per_minute``: pods that start or stop.
+    ``rules``: a file with resilience, rate_limits, balancing, connections, autoscaling, faults, as in a scenario.
 
     ``settle`` adds replications (the same with the next seeds) until it is known for each pair of data planes which
     has the lower latency at the quantile ``of``; ``precision`` (0.05 is 5 %) until the 95 % interval of that quantile

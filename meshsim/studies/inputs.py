@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,7 +17,7 @@ from meshsim.results.rows import Provenance
 from meshsim.scenario.application import Application
 from meshsim.scenario.base import MeshsimError
 from meshsim.scenario.capabilities import check_features
-from meshsim.scenario.catalog import load_book, load_dataplane, load_machine
+from meshsim.scenario.catalog import load_book, load_dataplane, load_machine, load_rules
 from meshsim.scenario.dataplane import DataPlane
 from meshsim.scenario.machine import Machine
 from meshsim.scenario.scenario import Cluster, Load, Run, Scenario
@@ -122,6 +123,13 @@ class Settings:
     """Costs scaled by pattern."""
     churn_per_minute: float = 0.0
     """Pods that start or stop."""
+    rules: str | Path | None = None
+    """File with resilience, balancing and the like, as in a scenario."""
+
+    @cached_property
+    def fields(self) -> dict[str, Any]:
+        """What the file of rules says."""
+        return {} if self.rules is None else load_rules(self.rules)
 
     def scenario(self, inputs: Inputs, dataplane: str, rps: float, services: int | None) -> Scenario:
         """The scenario of one point; MeshsimError for a value out of range."""
@@ -151,6 +159,7 @@ class Settings:
             run=run,
             costs=inputs.names["costs"],
             what_if=dict(self.what_if),
+            **self.fields,
         )
 
     def options(self, usual: Settings) -> list[str]:
@@ -166,6 +175,8 @@ class Settings:
             given += ["--what-if", f"{pattern}={plain(factor)}"]
         if self.churn_per_minute:
             given += ["--churn", plain(self.churn_per_minute)]
+        if self.rules is not None:
+            given += ["--rules", str(self.rules)]
         return given
 
     def notes(self, inputs: Inputs, tasks: Sequence[Prepared]) -> list[str]:

@@ -45,6 +45,7 @@ class Common(TypedDict, total=False):
     requires: Sequence[str]
     what_if: Mapping[str, float] | None
     churn_per_minute: float
+    rules: str | Path | None
     jobs: int | None
     on_progress: Progress | None
     should_stop: Stop | None
@@ -121,6 +122,7 @@ def ask(
         tuple(given.get("requires", ())),
         given.get("what_if") or {},
         given.get("churn_per_minute", 0.0),
+        given.get("rules"),
     )
     live = {name: given.get(name) for name in ("jobs", "on_progress", "should_stop")}
     return Question(inputs, settings, requests, warmup == "auto", **live)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from meshsim import __version__
 from meshsim.engines import select
+from meshsim.plan.place import PlacementError
 from meshsim.results.intervals import estimate_quantile, mean_interval
 from meshsim.results.rows import ComparisonReport, Provenance
 from meshsim.results.run import RunResult
@@ -17,6 +18,7 @@ from meshsim.scenario.base import MeshsimError
 from meshsim.scenario.capabilities import check_features
 from meshsim.scenario.catalog import load_scenario
 from meshsim.scenario.scenario import Cluster, Load, Run, Scenario
+from meshsim.scenario.yaml_io import read
 from meshsim.studies.inputs import Nodes, Placement, Policy, plain
 from meshsim.studies.pool import Progress, Stop
 from meshsim.studies.report import Reported
@@ -183,6 +185,8 @@ def simulate_prepared(
             on_progress(done, total, "simulating")
 
     scenario = prepared.scenario
+    if path is not None:
+        _say_where(prepared, path)
     result = select.run(prepared.plan, scenario.run, on_progress=tick, should_stop=should_stop)
     row = make_row(result, prepared.dataplane.name, len(prepared.application.services), prepared.machine)
     return Simulation(
@@ -208,6 +212,14 @@ def simulate_prepared(
         prepared,
         result,
     )
+
+
+def _say_where(prepared: Prepared, path: Path) -> None:
+    """Lower; pods that do not fit are told with the line of the scenario that says on how many nodes."""
+    try:
+        _ = prepared.plan
+    except PlacementError as error:
+        raise PlacementError(read(path).at(("cluster", "nodes"), str(error).removeprefix("cluster.nodes: "))) from None
 
 
 def _command(path: Path, scenario: Scenario, what_if: Mapping[str, float] | None) -> str:

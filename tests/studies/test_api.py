@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -81,3 +82,24 @@ def test_grow_keeps_the_traffic_of_each_service() -> None:
     assert [(row.services, row.rps) for row in growth.report.rows] == [(2, 100.0), (4, 200.0)]
     whole = ms.grow("two-tier", services=[2, 4], dataplanes=["no-mesh"], rps=100, requests=200, rate="total", jobs=1)
     assert [row.rps for row in whole.report.rows] == [100.0, 100.0]
+
+
+def test_rules_of_a_file_hold_for_every_data_plane(tmp_path: Path) -> None:
+    rules = tmp_path / "rules.yaml"
+    rules.write_text("resilience:\n  - {timeout_ms: 500, retries: {max: 1}}\nfaults:\n"
+                     "  - {kind: pod-crash, service: fortioserver, at_s: 0.1, for_s: 0.1}\n")  # fmt: skip
+    asked = {"rps": 500.0, "requests": 300, "dataplanes": ["no-mesh", "linkerd"], "jobs": 1}
+    found = ms.compare("two-tier", rules=rules, **asked)
+    assert all(row.resilience["retries"] > 0 for row in found.report.rows)
+    assert f"--rules {rules}" in found.report.provenance.command
+    assert not any(row.resilience.get("retries") for row in ms.compare("two-tier", **asked).report.rows)
+    rules.write_text("faults: []\nretries: 3\n")
+    with pytest.raises(ms.MeshsimError, match=r"rules.yaml:2: retries: unknown field; choose from"):
+        ms.compare("two-tier", rules=rules, **asked)
+
+
+def test_pods_that_do_not_fit_are_told_with_the_line_of_the_scenario(tmp_path: Path) -> None:
+    scenario = tmp_path / "s.yaml"
+    scenario.write_text("schema: meshsim/scenario/1\napplication: online-boutique\ncluster:\n  nodes: 1\n")
+    with pytest.raises(ms.MeshsimError, match=r"s.yaml:4: cluster.nodes: 1 received; the pods reserve enough for"):
+        ms.simulate(scenario)
