@@ -292,7 +292,10 @@ def book_of(p: dict[str, float]) -> CostBook:
         families += [
             {"operations": f"{kind}.{software}", "like": f"{kind}.envoy", "parts": parts, "factor": 1.0,
              "standard_error": 0.0, "source": "derived", "reference": "the same proxy with other filters"}
-            for kind, parts in (("proxy", ["wakeup", "http1.*", "tls.message"]), ("memory", ["base", "cluster", "endpoint"]))
+            for kind, parts in (
+                ("proxy", ["wakeup", "http1.*", "tls.message"]),
+                ("memory", ["base", "cluster", "endpoint"]),
+            )
         ]  # fmt: skip
     return CostBook.model_validate({
         "schema": "meshsim/costs/1", "name": "istio-testbed", "title": "Istio's testbed on GKE, 2019 and 2020",
@@ -440,8 +443,8 @@ def worst_of(errors: Sequence[float]) -> dict[str, str]:
 def summary(p: Page) -> Iterator[str]:
     yield "## How far off"
     yield ""
-    yield "*Fitted*: rows that the fit saw; *shown*: the others. Errors are relative to the published figure. *base* rows"
-    yield "have no proxy."
+    yield "*Fitted*: rows that the fit saw; *shown*: the others. Errors are relative to the published figure. Rows"
+    yield "called *base* have no proxy."
     yield ""
     lines = []
     for data in FILES:
@@ -470,8 +473,8 @@ def summary(p: Page) -> Iterator[str]:
 def controls(p: Page) -> Iterator[str]:
     yield "## What the arrivals do"
     yield ""
-    yield "The same costs, with each data set's own arrivals and with the other's: this is the control that the arrivals,"
-    yield "and nothing else, make the difference."
+    yield "The same costs, with each data set's own arrivals and with the other's: the control that the arrivals, and"
+    yield "nothing else, make the difference."
     yield ""
     chosen = [*p.one(data="1.2, June 8", filters="nomixer", mode="both"), *p.one(data="1.7", filters="none", qps=1000)]
     lines = []
@@ -493,14 +496,15 @@ def controls(p: Page) -> Iterator[str]:
 def workers(p: Page) -> Iterator[str]:
     yield "## How many workers have work"
     yield ""
-    yield "Each proxy was configured with two workers. Envoy of these releases gave a new connection to whichever worker"
-    yield "woke first, and did not balance. What the fit of the rows without filters leaves (half the sum of squared"
+    yield "Each proxy had two workers, but Envoy of these releases gave a new connection to whichever worker woke"
+    yield "first, and did not balance. What the fit of the rows without filters leaves (half the sum of squared"
     yield "logarithms, large ones counting less), by how many workers have work:"
     yield ""
     yield from table({"client's and server's": workers, "left": f"{left:.3f}"} for workers, left in p.left.items())
-    yield f"The book is fitted with {p.bed.workers[0]} at the client and {p.bed.workers[1]} at the server. With two at both"
-    yield "ends no costs make the bursts of 1.2 slow enough without making their CPU too large. The data do not say which end"
-    yield "has one; two at the server is what the rows without a proxy at the client need."
+    at_client, at_server = p.bed.workers
+    yield f"The book is fitted with {at_client} at the client and {at_server} at the server. That one of the two proxies had"
+    yield "one busy worker is inferred from these fits; no file says it. They do not tell which of the two it was: the"
+    yield "server's is given both, because rows without a proxy at the client need both there."
     yield ""
 
 
@@ -525,8 +529,8 @@ def by_rate(p: Page) -> Iterator[str]:
 def deltas(p: Page) -> Iterator[str]:
     yield "## What filters add"
     yield ""
-    yield "Differences between rows, published and model, in us (CPU: mCPU of one proxy). *stats*: native less none. *Wasm*:"
-    yield "the same filter in V8 less native."
+    yield "Differences between rows, published and model, in us (CPU: mCPU of one proxy). *stats*: native less none."
+    yield "*Wasm*: the same filter in V8 less native."
     yield ""
     lines = []
     for what, more, less in (("stats", "stats", "none"), ("Wasm", "stats in Wasm", "stats")):
