@@ -130,25 +130,45 @@ MACHINE = Machine.model_validate({
 })  # fmt: skip
 
 
-def application(window_us: float, turn_us: float) -> Application:
-    """fortio at both ends; a request leaves within ``window_us`` of its turn, and Go's poller takes it ``turn_us``."""
+@dataclass(frozen=True)
+class Bed:
+    """What the fit may change besides the cost book."""
+
+    turn_us: float
+    """For so long Go's poller keeps one request of the server from the next."""
+    apart_us: float
+    """How far fortio's threads start from each other, without jitter."""
+    share: float
+    """Of the connections, on the busier of the two workers of the client's proxy."""
+
+
+def application(window_us: float, bed: Bed) -> Application:
+    """fortio at both ends; a request leaves within ``window_us`` of its turn.
+
+    The client's connections lie unevenly on the two workers of its proxy: it is written as two clients, each with a
+    proxy of one worker, and with its share of the requests.
+    """
     fire = [
         {"wait": {"mean_us": max(window_us / 2, 0.001), "law": "uniform"}},
         {"call": {"service": "fortioserver", "endpoint": "echo"}},
     ]
-    echo = [{"compute": {"mean_us": turn_us, "cv": 0.5}}]
+    echo = [{"compute": {"mean_us": bed.turn_us, "cv": 0.5}}]
+    shares = [share for share in (bed.share, 1 - bed.share) if share > 0]
+    clients = [f"fortioclient-worker-{number}" for number in range(1, len(shares) + 1)]
+    empty = {"protocol": "tcp", "request_bytes": 0, "response_bytes": 0}
+    many = {"threads": 1000}
     return Application.model_validate({
         "schema": "meshsim/application/1", "name": "fortio",
-        "entries": [{"service": "fortioclient", "protocol": "tcp", "request_bytes": 0, "response_bytes": 0}],
+        "entries": [{"service": c, "weight": share, **empty} for c, share in zip(clients, shares, strict=True)],
         "services": [
-            {"name": "fortioclient", "concurrency": {"threads": 1000}, "endpoints": [{"name": "fire", "steps": fire}]},
             {"name": "fortioserver", "concurrency": {"threads": 1}, "endpoints": [{"name": "echo", "steps": echo}]},
+            *({"name": c, "concurrency": many, "endpoints": [{"name": "fire", "steps": fire}]} for c in clients),
         ],
     })  # fmt: skip
 
 
-def dataplane(row: Row, workers: tuple[int, int]) -> DataPlane:
-    """The proxies of a row; ``workers`` that have work in the client's and in the server's."""
+def dataplane(row: Row) -> DataPlane:
+    """The proxies of a row."""
     bare = {"schema": "meshsim/dataplane/1", "name": "testbed", "title": "Istio's testbed", "summary": row.filters}
     if row.mode == "base":
         return DataPlane.model_validate(bare)
@@ -158,13 +178,8 @@ def dataplane(row: Row, workers: tuple[int, int]) -> DataPlane:
         "telemetry": filters, "terminates_mtls": row.mode == "both",
         "features": [{"name": "header-mutation"}] if filters else [],
     }  # fmt: skip
-    client = {**proxy, "name": "client-sidecar", "ends": ["source"], "workers": workers[0]}
-    server = {
-        **proxy,
-        "name": "server-sidecar",
-        "ends": ["destination"],
-        "workers": workers[1] if row.mode == "both" else 2,
-    }
+    client = {**proxy, "name": "client-sidecar", "ends": ["source"], "workers": 1}
+    server = {**proxy, "name": "server-sidecar", "ends": ["destination"], "workers": 2}
     return DataPlane.model_validate({**bare, "proxies": [client, server] if row.mode == "both" else [server]})
 
 
@@ -172,22 +187,12 @@ def scenario(row: Row, requests: int) -> Scenario:
     """All connections have their turn at the same time, every connections / qps seconds."""
     return Scenario.model_validate({
         "schema": "meshsim/scenario/1", "application": "fortio", "dataplane": "testbed",
-        "cluster": {"machine": MACHINE.name, "nodes": 2},
+        "cluster": {"machine": MACHINE.name, "nodes": 3},
         "load": {"rps": row.qps, "arrivals": "constant", "burst": row.connections, "overload": "simulate"},
         # With this, a worker serves what is given to it and nothing else; who gets what is drawn for each request.
-        "connections": [{"from": "client", "to": "fortioclient", "max": 10_000}],
+        "connections": [{"from": "client", "max": 10_000}],
         "run": {"requests": max(requests, 50 * row.connections), "sample": 0, "warmup": 0.05},
     })  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Bed:
-    """What the fit may change besides the cost book."""
-
-    turn_us: float
-    apart_us: float
-    """How far fortio's threads start from each other, without jitter."""
-    workers: tuple[int, int]
 
 
 PUBLISHED = load_book("published")
@@ -205,9 +210,15 @@ def predict(row: Row, bed: Bed, book: CostBook, requests: int = REQUESTS, *, lat
         if row.jitter:
             window = max(window, 2 * JITTER * (cycle_us - latency_us))
         asked = scenario(row, size)
-        plan = lower(application(window, bed.turn_us), dataplane(row, bed.workers), MACHINE, asked, costs)
+        plan = lower(application(window, bed), dataplane(row), MACHINE, asked, costs)
         result = simulate(plan, asked.run)
-        calls = result.call_latency[plan.call_names.index("fortioclient/fire -> fortioserver/echo")]
+        calls, *rest = (
+            latency
+            for called, latency in zip(plan.call_names, result.call_latency, strict=True)
+            if called.endswith("/fire -> fortioserver/echo")
+        )
+        for other in rest:
+            calls.merge(other)
         latency_us = calls.mean() / 1e3
     quantiles = [calls.quantile(p) / 1e3 for p in QUANTILES]
     return Answer((*quantiles, proxy_mcpu(plan, result, row, book)))
@@ -216,38 +227,38 @@ def predict(row: Row, bed: Bed, book: CostBook, requests: int = REQUESTS, *, lat
 def proxy_mcpu(plan: Plan, result: RunResult, row: Row, book: CostBook) -> float:
     """CPU of a proxy, mCPU: the server's, or the mean of both ends where both were measured; idle included."""
     of_proxies = np.array([tag.component == "proxy" for tag in plan.tags])
-    ends = result.cpu_ns[:, of_proxies].sum(axis=1) / result.window_ns * 1e3
+    of_service = result.cpu_ns[:, of_proxies].sum(axis=1) / result.window_ns * 1e3
+    server, client = float(of_service[0]), float(of_service[1:].sum())
     idle = sum(entry.cores for entry in book.entries if entry.operation in ("idle.envoy", "idle.istio-agent")) * 1e3
-    return float(ends[:2].mean() if row.data == "1.7" else ends[1]) + idle
+    return idle + ((server + client) / 2 if row.data == "1.7" else server)
 
 
 # The fit ----------------------------------------------------------------------------------------------------------
 
 START = {
     "receive_wait": 80.0, "receive_cv": 0.5, "turn": 5.0, "apart": 5.0,
-    "wakeup": 40.0, "wakeup_wait": 60.0, "http": 80.0, "tls": 28.0,
+    "wakeup": 40.0, "wakeup_wait": 60.0, "http": 100.0, "tls": 25.0, "share": 0.7,
     "stats": 50.0, "stats_before": 10.0, "wasm": 60.0, "wasm_before": 20.0, "stackdriver": 60.0,
     "stackdriver_before": 10.0, "full": 70.0, "full_before": 10.0, "mixer_flush": 70.0, "mixer_before": 60.0,
 }  # fmt: skip
-"""Where the fit starts: us, and a cv. 17 numbers for 152 rows of four figures."""
+"""Where the fit starts: us, and a cv. 18 numbers for 152 rows of four figures."""
+EVEN, ONE_BUSY = 0.5, 1.0
 STAGES: list[tuple[Sequence[str], Callable[[Row], bool]]] = [
     (("receive_wait", "receive_cv", "turn"), lambda r: r.mode == "base"),
     (
-        ("wakeup", "wakeup_wait", "http", "tls", "apart"),
-        lambda r: r.filters in ("none", "nomixer"),
+        ("wakeup", "wakeup_wait", "http", "tls", "apart", "stats", "stats_before", "share"),
+        lambda r: r.filters in ("none", "nomixer", "stats"),
     ),
-    (("stats", "stats_before"), lambda r: r.filters == "stats"),
     (("wasm", "wasm_before"), lambda r: r.filters == "stats in Wasm"),
     (("stackdriver", "stackdriver_before"), lambda r: r.filters == "Stackdriver"),
     (("full", "full_before"), lambda r: r.filters == "Stackdriver, full"),
     (("mixer_flush", "mixer_before"), lambda r: r.filters == "mixer"),
 ]
-"""What is fitted together, and to which rows: first the bed without proxies, then proxies alone, then each filter."""
+"""What is fitted together, and to which rows: first the bed without proxies, then proxies (native statistics say most
+of how uneven workers are), then each other filter."""
 FIT_REQUESTS = 1200
 FLUSH = 100
 """Reports that Istio 1.2 collects before it sends them to Mixer."""
-WORKERS = ((1, 1), (1, 2), (2, 1), (2, 2))
-"""Workers that have work, client's and server's: each is tried."""
 
 
 def book_of(p: dict[str, float]) -> CostBook:
@@ -309,8 +320,9 @@ def book_of(p: dict[str, float]) -> CostBook:
     })  # fmt: skip
 
 
-def bed_of(p: dict[str, float], workers: tuple[int, int]) -> Bed:
-    return Bed(p["turn"], p["apart"], workers)
+def bed_of(p: dict[str, float]) -> Bed:
+    """The bed for parameters of the fit."""
+    return Bed(p["turn"], p["apart"], p["share"])
 
 
 def residuals(row: Row, answer: Answer) -> list[float]:
@@ -322,40 +334,42 @@ def residuals(row: Row, answer: Answer) -> list[float]:
 
 
 def fit_stage(
-    all_rows: Sequence[Row], stage: int, p: dict[str, float], workers: tuple[int, int]
+    all_rows: Sequence[Row], stage: int, p: dict[str, float], fixed: Sequence[str] = ()
 ) -> tuple[dict[str, float], float]:
     """Least squares of logarithms; figures far off count less (soft L1). (parameters, cost that is left)"""
-    names, belongs = STAGES[stage]
+    names, belongs = [name for name in STAGES[stage][0] if name not in fixed], STAGES[stage][1]
     chosen = [row for row in all_rows if row.fitted and belongs(row)]
 
     def off(x: np.ndarray) -> list[float]:
         trial = {**p, **dict(zip(names, np.exp(x).tolist(), strict=True))}
-        book, bed = book_of(trial), bed_of(trial, workers)
+        book, bed = book_of(trial), bed_of(trial)
         answers = [(row, predict(row, bed, book, FIT_REQUESTS, latency_us=row.observed[0])) for row in chosen]
         return [r for row, answer in answers for r in residuals(row, answer)]
 
     x0 = np.log([p[name] for name in names])
+    low = np.where(np.array(names) == "share", np.log(EVEN), x0 - 4)
+    high = np.where(np.array(names) == "share", np.log(0.99), x0 + 2.5)
     # Steps of 5 %, because quantiles of a simulation are no smooth functions.
-    found = least_squares(off, x0, loss="soft_l1", f_scale=0.1, diff_step=0.05, max_nfev=12, bounds=(x0 - 4, x0 + 2.5))
+    found = least_squares(off, x0, loss="soft_l1", f_scale=0.1, diff_step=0.05, max_nfev=10, bounds=(low, high))
     best = {**p, **dict(zip(names, np.exp(found.x).tolist(), strict=True))}
     words = ", ".join(f"{name} {best[name]:.3g}" for name in names)
-    print(f"{workers}: {words}; cost {found.cost:.3f}, {len(chosen)} rows", flush=True)
+    print(f"{words}; cost {found.cost:.3f}, {len(chosen)} rows", flush=True)
     return best, float(found.cost)
 
 
 def fit() -> None:
-    """Write the book; minutes. The number of workers that have work is tried, as it is no cost."""
+    """Write the book; minutes. Beside the best share of the busier worker, an even one and all of it are tried."""
     all_rows = rows()
-    p, _ = fit_stage(all_rows, 0, START, WORKERS[0])
-    tried = {workers: fit_stage(all_rows, 1, p, workers) for workers in WORKERS}
-    # Without a proxy at the client the server's two workers share the work. So they do with one.
-    workers = min((w for w in WORKERS if w[1] == 2), key=lambda w: tried[w][1])
-    p = tried[workers][0]
+    start, _ = fit_stage(all_rows, 0, START)
+    p, left = fit_stage(all_rows, 1, start)
+    tried = {round(p["share"], 3): left}
+    for share in (EVEN, ONE_BUSY):
+        tried[share] = fit_stage(all_rows, 1, {**p, "share": share}, fixed=["share"])[1]
     for stage in range(2, len(STAGES)):
-        p, _ = fit_stage(all_rows, stage, p, workers)
+        p, _ = fit_stage(all_rows, stage, p)
     bed = {
-        "turn_us": round(p["turn"], 3), "apart_us": round(p["apart"], 3), "workers": list(workers),
-        "left_by_workers": {f"{w[0]} and {w[1]}": round(cost, 3) for w, (_, cost) in tried.items()},
+        "turn_us": round(p["turn"], 3), "apart_us": round(p["apart"], 3), "share": round(p["share"], 3),
+        "left_by_share": {share: round(cost, 3) for share, cost in sorted(tried.items())},
     }  # fmt: skip
     BED.write_text(f"# Written by python docs/istio.py fit.\n{yaml.safe_dump(bed, sort_keys=False)}", encoding="utf-8")
     book = book_of(p).model_dump(mode="json", by_alias=True, exclude_defaults=True)
@@ -373,7 +387,7 @@ class Page:
 
     book: CostBook
     bed: Bed
-    left: dict[str, float]
+    left: dict[float, float]
     answers: list[tuple[Row, Answer]]
 
     def one(self, **wanted: Any) -> list[tuple[Row, Answer]]:
@@ -381,14 +395,10 @@ class Page:
         return [(r, a) for r, a in self.answers if all(getattr(r, name) == value for name, value in wanted.items())]
 
 
-def shipped() -> tuple[CostBook, Bed, dict[str, float]]:
-    """The fitted book, the fitted bed, and what the fit left with each number of workers."""
+def shipped() -> tuple[CostBook, Bed, dict[float, float]]:
+    """The fitted book, the fitted bed, and what the fit left by the share of the busier worker."""
     bed = yaml.safe_load(BED.read_text(encoding="utf-8"))
-    return (
-        load_book(BOOK),
-        Bed(bed["turn_us"], bed["apart_us"], (bed["workers"][0], bed["workers"][1])),
-        bed["left_by_workers"],
-    )
+    return load_book(BOOK), Bed(bed["turn_us"], bed["apart_us"], bed["share"]), bed["left_by_share"]
 
 
 def answered() -> Page:
@@ -494,17 +504,17 @@ def controls(p: Page) -> Iterator[str]:
 
 
 def workers(p: Page) -> Iterator[str]:
-    yield "## How many workers have work"
+    yield "## How even the workers are"
     yield ""
     yield "Each proxy had two workers, but Envoy of these releases gave a new connection to whichever worker woke"
-    yield "first, and did not balance. What the fit of the rows without filters leaves (half the sum of squared"
-    yield "logarithms, large ones counting less), by how many workers have work:"
+    yield "first, and did not balance. The share of the connections on the busier worker of the client's proxy is one"
+    yield "number of the fit, for all rows; the server's two workers are drawn evenly. What the fit of the rows without"
+    yield "filters and with statistics leaves (half the sum of squared logarithms, large ones counting less), with that"
+    yield "share and with two others, everything else fitted anew:"
     yield ""
-    yield from table({"client's and server's": workers, "left": f"{left:.3f}"} for workers, left in p.left.items())
-    at_client, at_server = p.bed.workers
-    yield f"The book is fitted with {at_client} at the client and {at_server} at the server. That one of the two proxies had"
-    yield "one busy worker is inferred from these fits; no file says it. They do not tell which of the two it was: the"
-    yield "server's is given both, because rows without a proxy at the client need both there."
+    yield from table({"share of the busier worker": f"{s:.0%}", "left": f"{left:.3f}"} for s, left in p.left.items())
+    yield "That the connections lay unevenly is inferred from this; no file says it. In one run of the benchmark they"
+    yield "lay in one way all the time, and in the next in another: with few connections the share can be anything."
     yield ""
 
 
