@@ -40,8 +40,13 @@ class Cost(Strict):
     bytes: Annotated[float, Field(ge=0, description="Memory per unit")] = 0.0
     cores: Annotated[float, Field(ge=0, description="CPU cores in use all the time, per unit")] = 0.0
     ratio: Annotated[float, Field(ge=0, description="For what is a factor and no amount, such as a slow-down")] = 0.0
-    law: Annotated[Literal["constant", "exponential", "lognormal"], Field(description="Shape of the time")] = "constant"
-    cv: Annotated[float, Field(gt=0, le=10, description="Standard deviation over mean, for lognormal")] = 0.5
+    law: Annotated[
+        Literal["constant", "exponential", "lognormal", "once-in"],
+        Field(description="Shape of the time; once-in: one in `cv` times it is `cv` times as long, else nothing"),
+    ] = "constant"
+    cv: Annotated[
+        float, Field(gt=0, le=1000, description="Standard deviation over mean, for lognormal (at most 10); or once in")
+    ] = 0.5
     kernel_share: Annotated[
         float, Field(ge=0, le=1, description="Part of cpu_ns spent in the kernel on behalf of the payer")
     ] = 0.0
@@ -53,6 +58,8 @@ class Cost(Strict):
 
     @model_validator(mode="after")
     def _costs_something_or_says_nothing(self) -> Cost:
+        if self.law != "once-in" and self.cv > 10:
+            raise ValueError(f"{self.operation}: cv {self.cv:g} received; at most 10, but for law once-in")
         if self.source == "assumed" and self.standard_error < 0.3:
             raise ValueError(
                 f"{self.operation}: an assumed cost claims a standard error of {self.standard_error}; at least 0.3"

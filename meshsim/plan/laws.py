@@ -67,14 +67,16 @@ def scv(table: Ints | None) -> float:
 def law_table(law: str, cv: float) -> Ints | None:
     """Table of a named law with coefficient of variation ``cv``; None for a constant.
 
-    Laws: constant, exponential (cv is 1), lognormal, gamma, hyperexponential (two phases with balanced means;
-    cv must exceed 1), and once-in (one draw in ``cv`` is ``cv`` times the mean, the others are nothing). ValueError for
-    another name or a cv that the law cannot have.
+    Laws: constant, exponential (cv is 1), uniform (from 0 to twice the mean), lognormal, gamma, hyperexponential (two
+    phases with balanced means; cv must exceed 1), and once-in (one draw in ``cv`` is ``cv`` times the mean, the others
+    are nothing). ValueError for another name or a cv that the law cannot have.
     """
     if law == "constant":
         return None
     if law == "exponential":
         return tabulate(lambda t: -np.log(t))
+    if law == "uniform":
+        return tabulate(lambda t: 2.0 * (1.0 - t))
     if law == "lognormal":
         sigma = math.sqrt(math.log1p(cv * cv))
         # ndtri(1) is infinite at the first point, t = 1, where the quantile of a lognormal is 0.
@@ -88,7 +90,8 @@ def law_table(law: str, cv: float) -> Ints | None:
         return tabulate(_hyperexponential(cv))
     if law == "once-in":
         return tabulate(lambda t: np.where(t * cv <= 1.0, cv, 0.0))
-    raise ValueError(f"law: {law!r} received; choose from constant, exponential, lognormal, gamma, hyperexponential")
+    known = "constant, exponential, uniform, lognormal, gamma, hyperexponential"
+    raise ValueError(f"law: {law!r} received; choose from {known}")
 
 
 def _hyperexponential(cv: float) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:

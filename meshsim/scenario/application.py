@@ -21,8 +21,8 @@ class Duration(Strict):
 
     mean_us: Annotated[float, Field(gt=0, le=60_000_000, description="Mean, microseconds")]
     law: Annotated[
-        Literal["constant", "exponential", "lognormal", "gamma", "hyperexponential"],
-        Field(description="Shape around the mean"),
+        Literal["constant", "exponential", "uniform", "lognormal", "gamma", "hyperexponential"],
+        Field(description="Shape around the mean; uniform: from 0 to twice the mean"),
     ] = "lognormal"
     cv: Annotated[
         float,

@@ -12,7 +12,7 @@ from meshsim.plan.draws import child_key, draw, mix
 from meshsim.plan.laws import FRACTION_BITS, ONE, POINTS, draw_ns, draw_unit, law_table, scv
 
 LAWS = [
-    ("exponential", 1.0), ("lognormal", 0.5), ("lognormal", 1.5), ("gamma", 0.3), ("gamma", 2.0),
+    ("exponential", 1.0), ("lognormal", 0.5), ("lognormal", 1.5), ("gamma", 0.3), ("gamma", 2.0), ("uniform", 3**-0.5),
     ("hyperexponential", 2.0),
 ]  # fmt: skip
 
