@@ -105,9 +105,7 @@ def deploy(case: Case, lab: Lab, stack: ExitStack) -> Deployed:
 
 def callers(case: Case) -> list[tuple[Service, Call]]:
     """Every call, with who makes it."""
-    return [
-        (service, call) for service in case.application.services for e in service.endpoints for call in e.calls()
-    ]
+    return [(service, call) for service in case.application.services for e in service.endpoints for call in e.calls()]
 
 
 def _steps(service: Service, mesh: Deployed) -> list[str]:
@@ -159,7 +157,9 @@ def _sidecars(case: Case, mesh: Deployed, proxy: Proxy, who: Identity | None, st
     """An Envoy in each pod that a call with a stop there begins or ends in."""
     spoken = {call.protocol for _, call in callers(case)}
     if len(spoken) != 1:
-        raise MeshsimError(f"{case.name}: calls in {', '.join(sorted(spoken))}; the testbed has one protocol a scenario")
+        raise MeshsimError(
+            f"{case.name}: calls in {', '.join(sorted(spoken))}; the testbed has one protocol a scenario"
+        )
     calling = {service.name for service, _ in callers(case)} if "source" in proxy.ends else set()
     called = {call.service for _, call in callers(case)} if "destination" in proxy.ends else set()
     for name in sorted(calling | called):

@@ -21,7 +21,7 @@ MARGIN_S = 0.3
 
 
 def drive(case: Case, mesh: Deployed, rps: float, seconds: float, warm_up: float) -> dict[str, Reading | str]:
-    """One point: ``rps`` requests a second in all, Poisson; 0 for a closed loop. Latency is that of the first generator.
+    """One point: ``rps`` requests a second in all, Poisson; 0: closed loop. Latency is that of the first generator.
 
     CPU time is of all cgroups over exactly the measured seconds, by request of all generators.
     """
@@ -36,7 +36,9 @@ def drive(case: Case, mesh: Deployed, rps: float, seconds: float, warm_up: float
         with file.open("wb") as said:
             others.append(
                 mesh.pods[generator.name].start(
-                    _words(longer, mesh, only_call(generator), {}), cgroup=mesh.applications[generator.name], stdout=said
+                    _words(longer, mesh, only_call(generator), {}),
+                    cgroup=mesh.applications[generator.name],
+                    stdout=said,
                 )
             )
         files.append((file, longer))

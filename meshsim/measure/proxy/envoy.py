@@ -105,7 +105,9 @@ class Envoy:
         kind = "extensions.filters.network.tcp_proxy.v3.TcpProxy"
         return {
             "name": "envoy.filters.network.tcp_proxy",
-            "typed_config": typed(kind, stat_prefix=self.name, cluster=self.upstream, access_log=list(self.access_logs)),
+            "typed_config": typed(
+                kind, stat_prefix=self.name, cluster=self.upstream, access_log=list(self.access_logs)
+            ),
         }
 
     def _connection_manager(self, role: Role) -> Config:
@@ -150,7 +152,10 @@ class Envoy:
         }
         if self.mark is not None:
             option = {"level": SOL_SOCKET, "name": SO_MARK, "int_value": self.mark, "state": "STATE_PREBIND"}
-            cluster["upstream_bind_config"] = {"source_address": {"address": "0.0.0.0", "port_value": 0}, "socket_options": [option]}
+            cluster["upstream_bind_config"] = {
+                "source_address": {"address": "0.0.0.0", "port_value": 0},
+                "socket_options": [option],
+            }
         if role.protocol == "http2":
             protocols = typed(
                 "extensions.upstreams.http.v3.HttpProtocolOptions", explicit_http_config={"http2_protocol_options": {}}
