@@ -85,7 +85,9 @@ class Scoreboard(Out):
     host: dict[str, str]
     costs: list[str]
     rounds: int
-    own_work_us: dict[str, float] = Field(description="User time of the testbed's own programs, a request")
+    own_work: dict[str, float] = Field(
+        description="What the testbed's programs cost besides their sockets: us a request and a wake-up; relative error"
+    )
     rows: list[ScoreRow]
     verdicts: list[Verdict] = []
     skipped: dict[str, str] = Field(default={}, description="Scenario -> why it was not measured")

@@ -10,6 +10,7 @@ import socket
 import struct
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from meshsim.measure.doctor import capability
 from meshsim.measure.ebpf.attach import at_cgroup
@@ -47,6 +48,15 @@ class Deployed:
         """Cgroups by the names that readings have: 'application.NAME', 'proxy.NAME'."""
         found = {f"application.{name}": cgroup for name, cgroup in self.applications.items()}
         return found | {f"proxy.{name}": running.cgroup for name, running in self.proxies.items()}
+
+    def threads(self) -> dict[str, Path]:
+        """Threads that do the work, by the same names: of servers, and of proxies with one worker."""
+        found = {f"application.{name}": Path(f"/proc/{p.pid}/task/{p.pid}") for name, p in self.servers.items()}
+        for name, running in self.proxies.items():
+            worker = running.software.worker(running.pids()) if running.role.workers == 1 else None
+            if worker is not None:
+                found[f"proxy.{name}"] = worker
+        return found
 
 
 def needs(case: Case) -> list[str]:

@@ -75,6 +75,10 @@ def _readings(mesh: Deployed, found: Outcome, rate: float) -> dict[str, Reading 
     for name, cpu in found.cpu.items():
         readings[f"cpu_ns.{name}"] = cpu.total_ns / requests
         readings[f"user_ns.{name}"] = cpu.user_ns / requests
+    for name, thread in found.threads.items():
+        readings[f"sleeps.{name}"] = thread.slept / requests
+        readings[f"run_queue_ns.{name}"] = thread.waited_ns / requests
+    readings["sleeps.generator"] = found.own_sleeps / requests
     for kind in ("application", "proxy"):
         readings[f"cpu_ns.{kind}"] = sum(
             cpu.total_ns for name, cpu in found.cpu.items() if name.startswith(f"{kind}.")
@@ -102,4 +106,6 @@ def _words(demand: Demand, mesh: Deployed, call: Call, watch: Mapping[str, Cgrou
     words += ["--seed", str(time.monotonic_ns() % 1_000_000_007)]
     for name, cgroup in watch.items():
         words += ["--cpu", f"{name}={cgroup.path / 'cpu.stat'}"]
+    for name, folder in mesh.threads().items() if watch else ():
+        words += ["--thread", f"{name}={folder}"]
     return words

@@ -1,13 +1,13 @@
 """The same scenario, simulated: what the testbed should have measured, with the uncertainty of the costs.
 
-The host is one node. Everything on it shares its cores, the generator of load too, so that one is a service: its work
-is the time that the real one spends in user mode, its sockets cost what every application's do. Requests enter it at
+The host is one node. Everything on it shares its cores, the generator of load too, so that one is a service: its
+sockets cost what every application's do. Requests enter it at
 the moments at which they are due; that entry is nothing real and costs nothing (``without_entry``). In a closed loop
 the clients are the generator's connections.
 
-Everything a server or a generator of ours does in user mode besides what the scenario tells it to compute is *own
-work*, in microseconds a message pair; it is measured once, in the scenario ``BASELINE``, and added to the compute steps
-of every scenario. All else comes from the cost books.
+Two things no cost book knows, because they belong to the programs of the testbed; both are taken from the scenario
+``BASELINE`` and put into every other (``OwnWork``): what generator and server do for a request besides their sockets
+and what they are told to compute, and what it costs to wake their event loops. All else comes from the cost books.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from meshsim.costs.book import Cost
 from meshsim.costs.books import Costs
 from meshsim.engines import reference
 from meshsim.plan.lower import lower
@@ -27,13 +28,13 @@ from meshsim.results.audit import audit
 from meshsim.results.intervals import estimate_quantile
 from meshsim.results.rows import Estimate
 from meshsim.results.run import RunResult
-from meshsim.scenario.application import Application, Call, Duration, Endpoint, Service, Step
+from meshsim.scenario.application import Application, Duration, Endpoint, Service, Step
 from meshsim.scenario.catalog import load_machine
 from meshsim.scenario.load import Closed, Load
 from meshsim.scenario.machine import Machine
 from meshsim.scenario.scenario import Run
 from meshsim.studies.row import make_row
-from meshsim.testbed.scenarios import CLIENTS, Case
+from meshsim.testbed.scenarios import BASELINE, CLIENTS, Case
 
 REQUESTS = 6000
 QUICK_REQUESTS = 2500
@@ -42,10 +43,25 @@ MIB = 1024 * 1024
 
 @dataclass(frozen=True)
 class OwnWork:
-    """User time of the testbed's programs for one request and its answer, microseconds."""
+    """What the testbed's programs cost besides their sockets, microseconds of CPU time."""
 
     generator_us: float
+    """For a request and its answer."""
     server_us: float
+    wakeup_us: float
+    """When an event loop went to sleep and is woken: by a packet, or by a timer."""
+    wakeup_error: float = 0.0
+    """One sigma, relative."""
+
+    def wakeup(self) -> Cost | None:
+        """As an entry of a cost book."""
+        if self.wakeup_us <= 0:
+            return None
+        return Cost(
+            operation="testbed.wakeup", unit="wake-up of an event loop", cpu_ns=self.wakeup_us * 1000,
+            standard_error=self.wakeup_error, source="measured",
+            reference=f"slope of CPU time over sleeps in {BASELINE}",
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -66,7 +82,7 @@ def predict(case: Case, rps: float, own: OwnWork, costs: Costs, *, requests: int
     scenario = case.scenario.model_copy(update={"load": load, "run": run})
     application = with_own_work(case, own)
     machine = this_host(case)
-    plan = without_entry(lower(application, case.dataplane, machine, scenario, costs))
+    plan = without_entry(lower(application, case.dataplane, machine, scenario, costs, thread_wakeup=own.wakeup()))
     result = reference.run(plan, run)
     checks = audit(result)
     notes = () if checks.ok else (f"the run fails its audit: {checks.checks[0]}",)
@@ -82,24 +98,25 @@ def this_host(case: Case) -> Machine:
 
 
 def with_own_work(case: Case, own: OwnWork) -> Application:
-    """The application with the programs' own work in its compute steps."""
+    """The application with the programs' own work in its compute steps.
+
+    Half of it before everything and half when the answer to a call has come, for the generator as for a server that
+    calls; so each time an event loop begins a turn, and may have to be woken.
+    """
     generators = {service.name for service in case.generators}
-    services = []
-    for service in case.application.services:
-        first = own.generator_us if service.name in generators else own.server_us
-        services.append(_working(service, first, 0.0 if service.name in generators else own.server_us))
+    services = [
+        _working(service, own.generator_us / 2 if service.name in generators else own.server_us, own.server_us / 2)
+        for service in case.application.services
+    ]
     return case.application.model_copy(update={"services": services})
 
 
-def _working(service: Service, first_us: float, call_us: float) -> Service:
-    """``first_us`` before everything, ``call_us`` before each step that calls, for each of its calls."""
+def _working(service: Service, first_us: float, answer_us: float) -> Service:
     endpoint = service.endpoints[0]
     steps = [_compute(first_us)]
     for step in endpoint.steps:
-        calls: list[Call] = Endpoint(name="only", steps=[step]).calls()
-        if calls and call_us > 0:
-            steps.append(_compute(call_us * len(calls)))
-        steps.append(step)
+        calls = Endpoint(name="only", steps=[step]).calls()
+        steps += [step, _compute(answer_us * len(calls))] if calls else [step]
     return service.model_copy(update={"endpoints": [endpoint.model_copy(update={"steps": _merged(steps)})]})
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from statistics import median
+from statistics import median, stdev
 
 from scipy.stats import binom
 
+from meshsim.costs.books import Costs
 from meshsim.measure.experiment import Sample, Samples
 from meshsim.results.rows import Estimate
 from meshsim.results.scoreboard import QUANTITIES, Quantity, ScoreRow
@@ -15,6 +16,8 @@ from meshsim.testbed.predict import OwnWork, Prediction
 from meshsim.testbed.scenarios import BASELINE, LOADS, SATURATED, Case
 
 PREFIX = "testbed."
+LEAST_SLEEPS = 0.3
+"""Fewer sleeps a request say nothing about what one costs."""
 LEAST_FOR_P99 = 500
 """Answers a round below which its p99 is no figure."""
 
@@ -24,15 +27,33 @@ def experiment_of(case: Case) -> str:
     return f"{PREFIX}{case.name}"
 
 
-def own_work(samples: Samples) -> OwnWork | None:
-    """User time of generator and server in the baseline at half load, less what the server was told to compute."""
-    found = samples.of(f"{PREFIX}{BASELINE}", load=0.5)
-    if not found:
+def own_work(samples: Samples, costs: Costs) -> OwnWork | None:
+    """From the baseline: what the programs use in closed loop, where they do not sleep, less their sockets by the book
+    and what they are told to compute; and how much more they use for each time they slept in open loop.
+    """
+    name = f"{PREFIX}{BASELINE}"
+    closed = {s.round: s.values for s in samples.of(name, load=SATURATED)}
+    if not closed:
         return None
-    told_us = found[0].values["compute_us"]
-    generator = median(s.values["user_ns.application.generator"] for s in found) / 1000
-    server = median(s.values["user_ns.application.server"] for s in found) / 1000
-    return OwnWork(generator, max(0.1, server - told_us))
+    size = 64
+    sockets_us = sum(
+        (costs[operation].cpu_ns + size * costs[operation].cpu_ns_per_byte) / 1000
+        for operation in ("kernel.tcp.send", "kernel.wire.same-node", "kernel.tcp.receive")
+    )
+    generator, server = (
+        median(values[f"cpu_ns.application.{who}"] / 1000 - told for values in closed.values()) - sockets_us
+        for who, told in (("generator", 0.0), ("server", next(iter(closed.values()))["compute_us"]))
+    )
+    slopes = []
+    for load in LOADS:
+        for sample in samples.of(name, load=load):
+            busy = closed.get(sample.round)
+            sleeps = sample.values["sleeps.generator"] + sample.values["sleeps.application.server"]
+            if busy is not None and sleeps > LEAST_SLEEPS:
+                slopes.append((sample.values["cpu_ns.application"] - busy["cpu_ns.application"]) / 1000 / sleeps)
+    wakeup = max(0.0, median(slopes)) if slopes else 0.0
+    error = stdev(slopes) / len(slopes) ** 0.5 / wakeup if len(slopes) > 1 and wakeup else 0.0
+    return OwnWork(max(0.1, generator), max(0.1, server), wakeup, min(error, 1.0))
 
 
 def rates(samples: Samples, case: Case) -> dict[float | str, float]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -126,7 +126,7 @@ def score(
 ) -> Scoreboard:
     """Predict everything that was measured, and write the scoreboard."""
     samples = session.samples
-    own = own_work(samples)
+    own = own_work(samples, load_costs(books))
     rows: list[ScoreRow] = []
     complete = session.complete
     warnings = list(session.warnings)
@@ -153,7 +153,7 @@ def score(
         host=journal.host,
         costs=list(books),
         rounds=rounds,
-        own_work_us={} if own is None else {"generator": round(own.generator_us, 3), "server": round(own.server_us, 3)},
+        own_work={} if own is None else {name: round(value, 3) for name, value in asdict(own).items()},
         rows=rows,
         verdicts=verdicts(rows),
         skipped={one.experiment.removeprefix("testbed."): one.reason for one in session.skipped},
