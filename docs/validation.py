@@ -54,8 +54,8 @@ def _board(name: str, board: Scoreboard) -> Iterator[str]:
     yield "### Every row, worst first\n"
     yield (
         "Measured: median over rounds, and the order statistics that hold the true median with 95 %. Predicted: with "
-        "the errors of the costs and of a finite run, 95 %. \\* near to what the cost book was fitted to; + outside of the "
-        "range in which its costs were measured.\n"
+        "the errors of the costs and of a finite run, 95 %. \\* near to what the cost book was fitted to; + outside of "
+        "the range in which its costs were measured.\n"
     )
     yield from _table(
         ("scenario", "data plane", "quantity", "measured", "predicted", "error"), map(_row, board.worst_first())
