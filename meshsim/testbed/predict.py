@@ -36,7 +36,7 @@ from meshsim.scenario.scenario import Run
 from meshsim.studies.row import make_row
 from meshsim.testbed.scenarios import BASELINE, CLIENTS, Case
 
-REQUESTS = 6000
+REQUESTS = 4000
 QUICK_REQUESTS = 2500
 MIB = 1024 * 1024
 

@@ -9,6 +9,7 @@ from statistics import median, stdev
 from scipy.stats import binom
 
 from meshsim.costs.books import Costs
+from meshsim.measure.bench import NOISY_CORES
 from meshsim.measure.experiment import Sample, Samples
 from meshsim.results.rows import Estimate
 from meshsim.results.scoreboard import QUANTITIES, Quantity, ScoreRow
@@ -16,6 +17,8 @@ from meshsim.testbed.predict import OwnWork, Prediction
 from meshsim.testbed.scenarios import BASELINE, LOADS, SATURATED, Case
 
 PREFIX = "testbed."
+LEAST_QUIET = 3
+"""So many undisturbed rounds, and the others are left out."""
 LEAST_SLEEPS = 0.3
 """Fewer sleeps a request say nothing about what one costs."""
 LEAST_FOR_P99 = 500
@@ -32,7 +35,7 @@ def own_work(samples: Samples, costs: Costs) -> OwnWork | None:
     and what they are told to compute; and how much more they use for each time they slept in open loop.
     """
     name = f"{PREFIX}{BASELINE}"
-    closed = {s.round: s.values for s in samples.of(name, load=SATURATED)}
+    closed = {s.round: s.values for s in undisturbed(samples.of(name, load=SATURATED))}
     if not closed:
         return None
     size = 64
@@ -69,7 +72,7 @@ def rows_of(
     case: Case, load: float | str, samples: Samples, prediction: Prediction, outside: Sequence[str]
 ) -> list[ScoreRow]:
     """All quantities of a scenario at one load."""
-    taken = [s for s in samples.of(experiment_of(case)) if s.settings["load"] == load]
+    taken = undisturbed([s for s in samples.of(experiment_of(case)) if s.settings["load"] == load])
     closed = load == SATURATED
     share = 1.0 if closed else float(load)
     rps = median(s.values["requests_per_second"] for s in taken) if closed else float(taken[0].settings["rps"])
@@ -104,6 +107,12 @@ def rows_of(
             )
         )
     return made
+
+
+def undisturbed(samples: list[Sample]) -> list[Sample]:
+    """Without rounds in which others used the host, where enough are left."""
+    quiet = [sample for sample in samples if sample.foreign_cores <= NOISY_CORES]
+    return quiet if len(quiet) >= LEAST_QUIET else samples
 
 
 def _measured(quantity: Quantity, sample: Sample, case: Case) -> float | None:
