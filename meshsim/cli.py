@@ -537,6 +537,8 @@ def validate(
         from meshsim.testbed.scenarios import shipped
 
         boards = [scoreboard.read(path) for path in shipped()]
+        if not boards:
+            raise MeshsimError("this meshsim comes without a scoreboard; meshsim validate --out FILE makes one")
         shown = [_plain(board.model_dump(mode="json", by_alias=True)) for board in boards]
         _print(shown[0] if as_json and shown else [part for board in boards for part in validation.scoreboard(board)])
         return 0
