@@ -556,20 +556,87 @@ def measure(
     GROUPS: kernel, ebpf, proxy, wasm, container, or all (the default). An interrupted run goes on where it was.
     """
     from meshsim.measure import session
-    from meshsim.measure.ledger import clean as clean_up
     from meshsim.terminal import measuring
 
     chosen = session.groups_named(groups)
     if clean:
-        removed = clean_up()
-        _print([*(f"removed {line}" for line in removed.lines), f"{len(removed.lines)} things removed."])
-        return 0
+        return _clean()
     session.refuse_unknown(only, chosen)
     if list_only:
         _print(measuring.listing([e for e in session.experiments(chosen) if not only or e.name in only]))
         return 0
     done = _with_progress("measure", lambda **live: session.measure(chosen, Path(out), only=only, **options, **live))
     _print(_plain(session.as_data(done)) if as_json else measuring.session(done))
+    return 0 if done.complete else INTERRUPTED
+
+
+def _clean() -> int:
+    from meshsim.measure.ledger import clean as clean_up
+
+    removed = clean_up()
+    _print([*(f"removed {line}" for line in removed.lines), f"{len(removed.lines)} things removed."])
+    return 0
+
+
+@cli.command(short_help="Build a real mesh here, and compare it with its simulation.")
+@click.option("--out", type=click.Path(dir_okay=False), default="my-mesh.json", show_default=True, metavar="FILE",
+              help="The scoreboard; raw samples go beside it, and are resumed from.")  # fmt: skip
+@click.option("--quick", is_flag=True, help="Five scenarios, shorter: everything within 4 minutes.")
+@click.option("--rounds", type=click.IntRange(1, 100), help="Interleaved rounds  [default: 6, 3 with --quick]")
+@click.option("--fresh", is_flag=True, help="Throw away the samples that lie beside FILE, instead of completing them.")
+@click.option("--only", multiple=True, metavar="NAME", help="Only this scenario, and the baseline; may be repeated.")
+@click.option(
+    "--costs",
+    "books",
+    multiple=True,
+    metavar="BOOK",
+    help="Cost book to predict with, name or path; may be repeated  [default: epyc-2-vcpu, published]",
+)
+@click.option("--attempts", type=click.IntRange(1, 10), default=2, show_default=True,
+              help="How often a point that others disturbed is taken at most.")  # fmt: skip
+@click.option("--show", "show_only", is_flag=True, help="Only show the scoreboard that comes with meshsim.")
+@click.option("--list", "list_only", is_flag=True, help="Only list the scenarios, and what this host lacks for them.")
+@click.option("--clean", is_flag=True, help="Only remove what a killed run left behind.")
+@_json_option
+def validate(
+    out: str,
+    only: tuple[str, ...],
+    books: tuple[str, ...],
+    show_only: bool,
+    list_only: bool,
+    clean: bool,
+    as_json: bool,
+    **options: Any,
+) -> int:
+    """Build real meshes on this host, drive them, simulate the same files, and show both side by side.
+
+    Network namespaces, servers, Envoys, iptables and eBPF programs of our own; all is removed at the end. An
+    interrupted run goes on where it was.
+    """
+    from meshsim.results import scoreboard
+    from meshsim.terminal import validation
+
+    if show_only:
+        from meshsim.testbed.scenarios import shipped
+
+        boards = [scoreboard.read(path) for path in shipped()]
+        if not boards:
+            raise MeshsimError("this meshsim comes without a scoreboard; meshsim validate --out FILE makes one")
+        shown = [_plain(board.model_dump(mode="json", by_alias=True)) for board in boards]
+        _print(shown[0] if as_json and shown else [part for board in boards for part in validation.scoreboard(board)])
+        return 0
+    if clean:
+        return _clean()
+    from meshsim.testbed import session
+    from meshsim.testbed.scenarios import cases
+
+    if list_only:
+        _print(validation.listing(cases(only)))
+        return 0
+    if books:
+        options["costs"] = books
+    done = _with_progress("validate", lambda **live: session.validate(Path(out), only=only, **options, **live))
+    _print(_plain(done.model_dump(mode="json", by_alias=True)) if as_json else validation.scoreboard(done))
     return 0 if done.complete else INTERRUPTED
 
 

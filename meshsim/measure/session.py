@@ -102,12 +102,36 @@ def measure(
     taken with the other of quick and full.
     """
     wanted = [e for e in experiments(groups) if not only or e.name in only]
+    if quick:
+        wanted = [e for e in wanted if e.quick_seconds is not None or only]
     journal = Journal(out, quick, fresh)
     session = Session(None, out, Samples([]))
+    go_through(wanted, journal, session, rounds, attempts, on_progress, should_stop)
+    all_groups = [g for g in GROUPS if any(s.experiment.startswith(f"{g}.") for s in session.samples)]
+    costs: list[Cost] = []
+    for group in all_groups:
+        try:
+            costs += fitted([group], session.samples)
+        except (KeyError, IndexError, ValueError) as error:  # samples are kept: another version may read them
+            session.warnings.append(f"the samples of group {group} could not be fitted: {error!r}")
+    if costs:
+        session.book = make_book(out.stem, costs, journal.host, journal.path.name)
+        write(out, as_yaml(session.book, _heading(session)))
+    return session
+
+
+def go_through(
+    wanted: Sequence[Experiment],
+    journal: Journal,
+    session: Session,
+    rounds: int,
+    attempts: int,
+    on_progress: Progress | None,
+    should_stop: Callable[[], bool],
+) -> None:
+    """Rounds over experiments, as far as the journal does not have them; what came of it is noted in the session."""
     doable = []
     for experiment in wanted:
-        if quick and experiment.quick_seconds is None and not only:
-            continue
         lacking = [c for c in map(capability, experiment.needs) if not c.ok]
         if lacking:
             session.skipped.append(_lacks(experiment, lacking))
@@ -120,7 +144,7 @@ def measure(
         for experiment in doable
         if number < (experiment.rounds or rounds) and (experiment.name, number) not in journal.done
     ]
-    clock = _Clock(plan, quick, on_progress)
+    clock = _Clock(plan, bool(journal.quick), on_progress)
     try:
         with journal, Lab() as lab:
             last_round = -1
@@ -129,7 +153,7 @@ def measure(
                     journal.probe(number, speed_probe())
                     last_round = number
                 clock.begins(number, experiment)
-                bench = Bench(experiment.name, number, quick, lab, should_stop, clock.tick, attempts)
+                bench = Bench(experiment.name, number, bool(journal.quick), lab, should_stop, clock.tick, attempts)
                 if not _one(experiment, bench, journal, session):
                     session.complete = False
                     break
@@ -138,17 +162,6 @@ def measure(
         session.complete = False
     session.samples = Samples(journal.samples)
     session.warnings += journal.warnings() + _noise(session.samples)
-    all_groups = [g for g in GROUPS if any(s.experiment.startswith(f"{g}.") for s in session.samples)]
-    costs: list[Cost] = []
-    for group in all_groups:
-        try:
-            costs += fitted([group], session.samples)
-        except (KeyError, IndexError, ValueError) as error:  # samples are kept: another version may read them
-            session.warnings.append(f"the samples of group {group} could not be fitted: {error!r}")
-    if costs:
-        session.book = make_book(out.stem, costs, journal.host, journal.path.name)
-        write(out, as_yaml(session.book, _heading(session)))
-    return session
 
 
 def as_data(session: Session) -> dict[str, Any]:

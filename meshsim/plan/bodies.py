@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from meshsim.plan.draws import purpose
@@ -14,15 +15,16 @@ WAITING = Tag("application", "application.wait")
 THREADS = Tag("application", "application.threads")
 
 
-def body(service: Service, endpoint: Endpoint, first_call: int) -> Program:
+def body(service: Service, endpoint: Endpoint, first_call: int, woken: Sequence[Instruction] = ()) -> Program:
     """Program of an endpoint, from the first byte read to the last byte written.
 
-    ``first_call`` is the row of its first call; the others follow in the order of ``Endpoint.calls``.
+    ``first_call`` is the row of its first call; the others follow in the order of ``Endpoint.calls``. ``woken``: what
+    an event loop does besides when it was idle; nothing unless given.
     A thread-per-request container holds a thread throughout; an async one holds a thread (an event loop) only while
     it computes.
     """
     blocking = service.concurrency.model == "thread-per-request"
-    writer = _Writer(f"{service.name}/{endpoint.name}", blocking, first_call)
+    writer = _Writer(f"{service.name}/{endpoint.name}", blocking, first_call, woken)
     steps = writer.steps(endpoint.steps)
     if blocking:
         steps = [_thread(Op.ACQUIRE), *failing(steps, len(steps)), _thread(Op.RELEASE)]
@@ -58,10 +60,11 @@ def _thread(op: Op) -> Instruction:
 class _Writer:
     """Numbers the steps in the order of the file: the numbers are the keys of their random draws."""
 
-    def __init__(self, where: str, blocking: bool, first_call: int) -> None:
+    def __init__(self, where: str, blocking: bool, first_call: int, woken: Sequence[Instruction]) -> None:
         self.where = where
         self.blocking = blocking
         self.next_call = first_call
+        self.woken = woken
         self.step_number = 0
 
     def steps(self, steps: list[Step]) -> Program:
@@ -73,7 +76,7 @@ class _Writer:
     def step(self, step: Step) -> Program:
         if step.compute is not None:
             work = self.spend(Op.WORK, step.compute, COMPUTE)
-            return [work] if self.blocking else [_thread(Op.ACQUIRE), work, _thread(Op.RELEASE)]
+            return [work] if self.blocking else [_thread(Op.ACQUIRE), *self.woken, work, _thread(Op.RELEASE)]
         if step.wait is not None:
             return [self.spend(Op.WAIT, step.wait, WAITING)]
         if step.call is not None:

@@ -55,13 +55,17 @@ def test_there_is_a_notebook() -> None:
     assert list((ROOT / "docs" / "notebooks").glob("*.ipynb"))
 
 
-def _measured() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("measured", ROOT / "docs" / "measured.py")
+def _script(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def _measured() -> ModuleType:
+    return _script("measured")
 
 
 def test_the_page_of_the_measured_book_is_up_to_date() -> None:
@@ -85,3 +89,7 @@ def test_the_shipped_book_is_what_its_raw_samples_give() -> None:
     for one, other in zip(shipped, again, strict=True):
         for field in FIELDS:  # the optimiser's last digits depend on its version
             assert getattr(other, field) == pytest.approx(getattr(one, field), rel=3e-3), f"{one.operation} {field}"
+
+
+def test_the_page_of_the_scoreboard_is_up_to_date() -> None:
+    assert (ROOT / "docs" / "validation.md").read_text() == _script("validation").page()

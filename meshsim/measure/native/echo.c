@@ -1,5 +1,9 @@
 // A server for measurements: HTTP/1.1, HTTP/2 in clear text and raw messages on one port, told apart by their first
-// bytes. One thread. usage: echo --port N [--address A] [--response-bytes N] [--compute-us X]
+// bytes. One thread. usage: echo --port N [--address A] [--response-bytes N] [--compute-us X] [--step STEP …]
+//
+// A step is what a request does before its answer, in order: compute:US of CPU time, or call:A:PORT:BYTES:ASK[,A:PORT:…],
+// one HTTP/1.1 request (or several at the same time) to other servers, with BYTES of body, for an answer of ASK bytes.
+// Connections to them stay open. With calls, the server itself is asked by HTTP/1.1.
 //
 // An answer has the size that the request asks for in the header `x-bytes`, else --response-bytes. A raw message is
 // "RAW1", its own length and the length of the answer (32 bits each, big endian), then filling; so is the answer.
@@ -21,7 +25,8 @@
 #include "http2.h"
 
 enum { HEAD_MOST = 16384, STREAMS = 256, READ_MOST = 1 << 18, ANSWER_MOST = 1 << 24 };
-enum Protocol { UNKNOWN, HTTP1, HTTP2, RAW };
+enum { STEPS_MOST = 16, CALLS_MOST = 64 };
+enum Protocol { UNKNOWN, HTTP1, HTTP2, RAW, UPSTREAM };
 
 struct Answer {  // of HTTP/2, waiting for the peer's window
   uint32_t stream;
@@ -49,26 +54,47 @@ struct Connection {
     uint32_t stream;
     long asked;
   } streams[STREAMS];
+  // Steps of the request that came on it; and, of a connection to another server, for whom it works.
+  int step, pending, failed, gone, in_body;
+  struct Call *call;
+  struct Connection *caller, *next_idle;
+};
+
+struct Call {
+  struct sockaddr_in to;
+  char *message;
+  size_t length;
+  struct Connection *idle;
+};
+
+struct Step {
+  long compute_ns;
+  int first_call, calls;
 };
 
 static int epoll_fd;
 static long response_bytes = 64;
 static long compute_ns;
+static struct Step steps[STEPS_MOST];
+static struct Call calls[CALLS_MOST];
+static int step_count, call_count;
 static char filling[READ_MOST];
 static char input[READ_MOST];
 
-static void compute(void) {
-  if (!compute_ns) return;
+static void spin(long ns) {
+  if (!ns) return;
   // CPU time of this thread: what others take from us in between does not shorten the work.
   struct timespec t;
   clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-  long until = t.tv_sec * 1000000000L + t.tv_nsec + compute_ns;
+  long until = t.tv_sec * 1000000000L + t.tv_nsec + ns;
   do {
     for (volatile int i = 0; i < 200; i++) {
     }
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
   } while (t.tv_sec * 1000000000L + t.tv_nsec < until);
 }
+
+static void compute(void) { spin(compute_ns); }
 
 static void shut(struct Connection *c) {
   close(c->fd);
@@ -96,7 +122,7 @@ static int flush(struct Connection *c) {  // 0 when the connection is gone
   }
   if (c->out_sent == c->out_length) {
     c->out_sent = c->out_length = 0;
-    if (c->closing) return 0;
+    if (c->closing && !c->pending) return 0;
   }
   watch(c);
   return 1;
@@ -126,14 +152,16 @@ static long wanted(long asked) {
   return bytes > ANSWER_MOST ? ANSWER_MOST : bytes;
 }
 
+static void begin_http1(struct Connection *c);
+
 // HTTP/1.1 ------------------------------------------------------------------------------------------------------------
 
 static void answer_http1(struct Connection *c) {
   compute();
   long bytes = wanted(c->asked);
   char head[128];
-  int length = snprintf(head, sizeof head, "HTTP/1.1 200 OK\r\ncontent-length: %ld\r\n%s\r\n", bytes,
-                        c->closing ? "connection: close\r\n" : "");
+  int length = snprintf(head, sizeof head, "HTTP/1.1 %s\r\ncontent-length: %ld\r\n%s\r\n",
+                        c->failed ? "502 Bad Gateway" : "200 OK", bytes, c->closing ? "connection: close\r\n" : "");
   memcpy(room(c, length), head, length);
   fill(c, bytes);
 }
@@ -164,7 +192,7 @@ static ssize_t take_chunk_line(struct Connection *c, const char *p, size_t n) {
     if (!size) c->chunks = LAST_CHUNK;
   } else if (c->head_length <= 2) {  // an empty line ends the trailers
     c->chunks = WHOLE;
-    answer_http1(c);
+    begin_http1(c);
   }
   c->head_length = 0;
   return part;
@@ -174,7 +202,7 @@ static ssize_t take_http1(struct Connection *c, const char *p, size_t n) {
   if (c->body_left) {
     size_t part = n < (size_t)c->body_left ? n : (size_t)c->body_left;
     c->body_left -= part;
-    if (!c->body_left && !c->chunks) answer_http1(c);
+    if (!c->body_left && !c->chunks) begin_http1(c);
     return part;
   }
   if (c->chunks) return take_chunk_line(c, p, n);
@@ -196,7 +224,7 @@ static ssize_t take_http1(struct Connection *c, const char *p, size_t n) {
   if (c->body_left < 0) return -1;
   const char *coding = header(c->head, "transfer-encoding");
   if (coding && !strncasecmp(coding, "chunked", 7)) c->body_left = 0, c->chunks = CHUNK_SIZE;
-  else if (!c->body_left) answer_http1(c);
+  else if (!c->body_left) begin_http1(c);
   return used;
 }
 
@@ -350,6 +378,128 @@ static ssize_t take_http2(struct Connection *c, const char *p, size_t n) {
   return good ? (ssize_t)part : -1;
 }
 
+// Calls to other servers ----------------------------------------------------------------------------------------------
+
+static void end_call(struct Connection *caller, int good);
+
+static void advance(struct Connection *c) {  // go on with the steps of its request until a call has to be waited for
+  while (c->step < step_count) {
+    struct Step *step = &steps[c->step++];
+    spin(step->compute_ns);
+    c->pending = step->calls;
+    for (int i = 0; i < step->calls; i++) {
+      struct Call *call = &calls[step->first_call + i];
+      struct Connection *up = call->idle;
+      if (up) {
+        call->idle = up->next_idle;
+      } else {
+        if (!(up = calloc(1, sizeof *up))) abort();
+        int one = 1;
+        up->protocol = UPSTREAM;
+        up->call = call;
+        up->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+        setsockopt(up->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+        connect(up->fd, (struct sockaddr *)&call->to, sizeof call->to);  // sending waits until it is there
+        struct epoll_event event = {.events = EPOLLIN | EPOLLOUT, .data.ptr = up};
+        up->wants_out = 1;
+        epoll_ctl(epoll_fd, EPOLL_CTL_ADD, up->fd, &event);
+      }
+      up->caller = c;
+      memcpy(room(up, call->length), call->message, call->length);
+      if (up->wants_out == 0) flush(up);  // a connection that is broken says so when it is read
+    }
+    if (c->pending) return;
+  }
+  if (c->gone) return;
+  answer_http1(c);
+}
+
+static void begin_http1(struct Connection *c) {
+  c->step = c->failed = 0;
+  if (step_count) advance(c);
+  else answer_http1(c);
+}
+
+static ssize_t take_upstream(struct Connection *up, const char *p, size_t n) {
+  if (!up->caller) return -1;
+  size_t used;
+  if (!up->in_body) {
+    if (!up->head && !(up->head = malloc(HEAD_MOST + 1))) abort();
+    size_t before = up->head_length, part = n < HEAD_MOST - before ? n : HEAD_MOST - before;
+    memcpy(up->head + before, p, part);
+    up->head_length += part;
+    up->head[up->head_length] = 0;
+    char *end = strstr(up->head + (before > 3 ? before - 3 : 0), "\r\n\r\n");
+    if (!end) return up->head_length == HEAD_MOST ? -1 : (ssize_t)part;
+    used = end + 4 - up->head - before;
+    end[4] = 0;
+    const char *length = header(up->head, "content-length");
+    if (!length) return -1;
+    up->body_left = atol(length);
+    up->failed = up->head_length < 12 || memcmp(up->head + 8, " 200", 4);
+    up->head_length = 0;
+    up->in_body = 1;
+  } else {
+    used = n < (size_t)up->body_left ? n : (size_t)up->body_left;
+    up->body_left -= used;
+  }
+  if (up->body_left) return used;
+  struct Connection *caller = up->caller;
+  up->in_body = 0;
+  up->caller = NULL;
+  up->next_idle = up->call->idle;
+  up->call->idle = up;
+  end_call(caller, !up->failed);
+  return used;
+}
+
+static void lose(struct Connection *up) {  // a connection to another server is gone
+  struct Connection **at = &up->call->idle, *caller = up->caller;
+  while (*at && *at != up) at = &(*at)->next_idle;
+  if (*at) *at = up->next_idle;
+  shut(up);
+  free(up);
+  if (caller) end_call(caller, 0);
+}
+
+static void end_call(struct Connection *caller, int good) {
+  caller->failed |= !good;
+  if (--caller->pending) return;
+  if (caller->gone) {
+    free(caller);
+    return;
+  }
+  advance(caller);
+  if (!caller->pending && !flush(caller)) shutdown(caller->fd, SHUT_RDWR);  // its own event ends it
+}
+
+static int understand_step(char *text) {
+  if (step_count == STEPS_MOST) return 0;
+  struct Step *step = &steps[step_count++];
+  if (!strncmp(text, "compute:", 8)) {
+    step->compute_ns = atof(text + 8) * 1000;
+    return 1;
+  }
+  if (strncmp(text, "call:", 5)) return 0;
+  step->first_call = call_count;
+  for (char *one = strtok(text + 5, ","); one; one = strtok(NULL, ",")) {
+    char host[40];
+    int port;
+    long bytes, ask;
+    if (call_count == CALLS_MOST || sscanf(one, "%39[^:]:%d:%ld:%ld", host, &port, &bytes, &ask) != 4) return 0;
+    struct Call *call = &calls[call_count++];
+    call->to = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(port)};
+    if (!inet_aton(host, &call->to.sin_addr) || !(call->message = malloc(bytes + 256))) return 0;
+    int head = sprintf(call->message, "%s / HTTP/1.1\r\nhost: echo\r\nx-bytes: %ld\r\n", bytes ? "POST" : "GET", ask);
+    if (bytes) head += sprintf(call->message + head, "content-length: %ld\r\n", bytes);
+    head += sprintf(call->message + head, "\r\n");
+    memset(call->message + head, 'x', bytes);
+    call->length = head + bytes;
+    step->calls++;
+  }
+  return 1;
+}
+
 // Connections ---------------------------------------------------------------------------------------------------------
 
 static ssize_t recognise(struct Connection *c, const char *p, size_t n) {
@@ -375,7 +525,8 @@ static int serve(struct Connection *c) {  // 0 when the connection is gone
   ssize_t n = recv(c->fd, input, sizeof input, 0);
   if (n < 0) return errno == EAGAIN || errno == EINTR;
   if (!n) return 0;
-  ssize_t (*const take[])(struct Connection *, const char *, size_t) = {recognise, take_http1, take_http2, take_raw};
+  ssize_t (*const take[])(struct Connection *, const char *, size_t) = {recognise, take_http1, take_http2, take_raw,
+                                                                           take_upstream};
   for (ssize_t at = 0; at < n && !(c->closing && !c->body_left);) {
     ssize_t used = take[c->protocol](c, input + at, n - at);
     if (used < 0) return 0;
@@ -405,7 +556,8 @@ int main(int argc, char **argv) {
     else if (!strcmp(argv[i], "--port")) port = atoi(argv[i + 1]);
     else if (!strcmp(argv[i], "--response-bytes")) response_bytes = atol(argv[i + 1]);
     else if (!strcmp(argv[i], "--compute-us")) compute_ns = atof(argv[i + 1]) * 1000;
-    else return fprintf(stderr, "echo: unknown option %s\n", argv[i]), 2;
+    else if (!strcmp(argv[i], "--step") && understand_step(argv[i + 1])) continue;
+    else return fprintf(stderr, "echo: cannot understand %s %s\n", argv[i], argv[i + 1]), 2;
   }
   signal(SIGPIPE, SIG_IGN);
   memset(filling, 'x', sizeof filling);
@@ -431,9 +583,13 @@ int main(int argc, char **argv) {
       int alive = 1;
       if (events[i].events & EPOLLOUT) alive = flush(c);
       if (alive && events[i].events & (EPOLLIN | EPOLLERR | EPOLLHUP)) alive = serve(c);
-      if (!alive) {
+      if (alive) continue;
+      if (c->protocol == UPSTREAM) {
+        lose(c);
+      } else {
         shut(c);
-        free(c);
+        if (c->pending) c->gone = 1;  // its calls still point at it
+        else free(c);
       }
     }
   }

@@ -592,8 +592,9 @@ static void tell(long unanswered) {
   tell_quantiles("latency_ns", latency);
   tell_histogram();
   tell_quantiles("lag_ns", lag);
-  printf(", \"own_cpu\": {\"user\": %ld, \"system\": %ld}", usage_ns(own_after.ru_utime, own_before.ru_utime),
-         usage_ns(own_after.ru_stime, own_before.ru_stime));
+  printf(", \"own_cpu\": {\"user\": %ld, \"system\": %ld, \"slept\": %ld}",
+         usage_ns(own_after.ru_utime, own_before.ru_utime), usage_ns(own_after.ru_stime, own_before.ru_stime),
+         own_after.ru_nvcsw - own_before.ru_nvcsw);
   printf(", \"cpu\": {");
   for (int i = 0; i < cpu_count; i++)
     printf("%s\"%s\": {\"user\": %ld, \"system\": %ld, \"total\": %ld}", i ? ", " : "", cpus[i].name,

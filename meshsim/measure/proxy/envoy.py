@@ -13,6 +13,7 @@ from meshsim.measure.lab import LabError
 from meshsim.measure.proxy.software import Role, thread_named
 from meshsim.measure.proxy.tls import Identity
 
+SOL_SOCKET, SO_MARK = 1, 36
 API = "type.googleapis.com/envoy."
 Config = dict[str, Any]
 
@@ -46,6 +47,12 @@ class Envoy:
     """Of each of those."""
     helper: tuple[str, int] | None = None
     """A cluster "helper" for filters that call someone: a collector of spans, an authoriser."""
+    name: str = "in"
+    """Of the listener."""
+    upstream: str = "upstream"
+    """Name of the cluster that it forwards to."""
+    mark: int | None = None
+    """On the packets of its own connections, so that rules of redirection can leave them alone."""
     key: str = "envoy"
 
     def command(self, role: Role, folder: Path) -> list[str]:
@@ -64,7 +71,7 @@ class Envoy:
     def configuration(self, role: Role) -> Config:
         """All of it, for one listener."""
         listener: Config = {
-            "name": "in",
+            "name": self.name,
             "address": _address("0.0.0.0", role.port),
             "filter_chains": [self._chain(role)],
         }
@@ -98,12 +105,14 @@ class Envoy:
         kind = "extensions.filters.network.tcp_proxy.v3.TcpProxy"
         return {
             "name": "envoy.filters.network.tcp_proxy",
-            "typed_config": typed(kind, stat_prefix="in", cluster="upstream", access_log=list(self.access_logs)),
+            "typed_config": typed(
+                kind, stat_prefix=self.name, cluster=self.upstream, access_log=list(self.access_logs)
+            ),
         }
 
     def _connection_manager(self, role: Role) -> Config:
         route = (
-            {"route": {"cluster": "upstream"}}
+            {"route": {"cluster": self.upstream}}
             if role.captured or role.upstream
             else {"direct_response": {"status": 200, "body": {"inline_string": "x" * 64}}}
         )
@@ -122,7 +131,7 @@ class Envoy:
             "name": "envoy.filters.network.http_connection_manager",
             "typed_config": typed(
                 kind,
-                stat_prefix="in",
+                stat_prefix=self.name,
                 codec_type="HTTP2" if role.protocol == "http2" else "HTTP1",
                 route_config={"virtual_hosts": hosts},
                 http_filters=[*self.filters, router],
@@ -132,15 +141,21 @@ class Envoy:
         }
 
     def _upstream(self, role: Role) -> Config:
-        cluster: Config = {"name": "upstream", "connect_timeout": "5s"}
+        cluster: Config = {"name": self.upstream, "connect_timeout": "5s"}
         if role.upstream:
-            cluster |= {"type": "STATIC", "load_assignment": _assignment("upstream", [role.upstream])}
+            cluster |= {"type": "STATIC", "load_assignment": _assignment(self.upstream, [role.upstream])}
         else:
             cluster |= {"type": "ORIGINAL_DST", "lb_policy": "CLUSTER_PROVIDED"}
         # Breakers at Istio's width: what is measured is the proxy, not its limits.
         cluster["circuit_breakers"] = {
             "thresholds": [dict.fromkeys(("max_connections", "max_pending_requests", "max_requests"), 1_000_000)]
         }
+        if self.mark is not None:
+            option = {"level": SOL_SOCKET, "name": SO_MARK, "int_value": self.mark, "state": "STATE_PREBIND"}
+            cluster["upstream_bind_config"] = {
+                "source_address": {"address": "0.0.0.0", "port_value": 0},
+                "socket_options": [option],
+            }
         if role.protocol == "http2":
             protocols = typed(
                 "extensions.upstreams.http.v3.HttpProtocolOptions", explicit_http_config={"http2_protocol_options": {}}

@@ -48,14 +48,16 @@ def _filters(make: Callable[[int], Config]) -> Callable[[int, str], Envoy]:
     return lambda copies, _: Envoy(filters=[make(number) for number in range(copies)])
 
 
-def _header_mutation(number: int) -> Config:
+def header_mutation(number: int) -> Config:
+    """Adds a header."""
     header = {"key": f"x-added-{number}", "value": "value"}
     mutations = {"request_mutations": [{"append": {"header": header}}]}
     kind = "extensions.filters.http.header_mutation.v3.HeaderMutation"
     return http_filter("envoy.filters.http.header_mutation", kind, mutations=mutations)
 
 
-def _rate_limit(number: int) -> Config:
+def rate_limit(number: int) -> Config:
+    """A bucket that is never empty."""
     always = {"default_value": {"numerator": 100, "denominator": "HUNDRED"}}
     bucket = {"max_tokens": 1_000_000_000, "tokens_per_fill": 1_000_000_000, "fill_interval": "1s"}
     kind = "extensions.filters.http.local_ratelimit.v3.LocalRateLimit"
@@ -63,7 +65,7 @@ def _rate_limit(number: int) -> Config:
     return http_filter("envoy.filters.http.local_ratelimit", kind, **fields, filter_enforced=always)
 
 
-def _rbac(number: int) -> Config:
+def rbac(number: int, policies: int = POLICIES) -> Config:
     """Denies what matches one of its policies; none matches: path prefix, then a header."""
 
     def policy(n: int) -> Config:
@@ -73,12 +75,13 @@ def _rbac(number: int) -> Config:
             "principals": [{"header": {"name": "x-role", "string_match": {"exact": f"r{n}"}}}],
         }
 
-    policies = {f"policy-{n}": policy(n) for n in range(POLICIES)}
+    named = {f"policy-{n}": policy(n) for n in range(policies)}
     kind = "extensions.filters.http.rbac.v3.RBAC"
-    return http_filter("envoy.filters.http.rbac", kind, rules={"action": "DENY", "policies": policies})
+    return http_filter("envoy.filters.http.rbac", kind, rules={"action": "DENY", "policies": named})
 
 
-def _lua(number: int) -> Config:
+def lua(number: int) -> Config:
+    """Reads the path, adds a header."""
     code = (
         "function envoy_on_request(handle)\n"
         '  local path = handle:headers():get(":path")\n'
@@ -89,10 +92,14 @@ def _lua(number: int) -> Config:
     return http_filter("envoy.filters.http.lua", kind, default_source_code={"inline_string": code})
 
 
-def _access_logs(copies: int, _: str) -> Envoy:
+def access_log() -> Config:
+    """A line of text a request, to /dev/null."""
     kind = "extensions.access_loggers.file.v3.FileAccessLog"
-    log = {"name": "envoy.access_loggers.file", "typed_config": typed(kind, path="/dev/null")}
-    return Envoy(access_logs=[log] * copies)
+    return {"name": "envoy.access_loggers.file", "typed_config": typed(kind, path="/dev/null")}
+
+
+def _access_logs(copies: int, _: str) -> Envoy:
+    return Envoy(access_logs=[access_log()] * copies)
 
 
 def _tracing(copies: int, address: str) -> Envoy:
@@ -115,12 +122,12 @@ def _ext_authz(copies: int, address: str) -> Envoy:
 
 FEATURES = (
     Feature("feature.access-log", "request", "a line of text to a file (/dev/null)", _access_logs),
-    Feature("feature.header-mutation", "request", "one header added", _filters(_header_mutation)),
-    Feature("feature.rate-limit", "request", "a local token bucket, never empty", _filters(_rate_limit)),
+    Feature("feature.header-mutation", "request", "one header added", _filters(header_mutation)),
+    Feature("feature.rate-limit", "request", "a local token bucket, never empty", _filters(rate_limit)),
     Feature(
-        "feature.rbac-policy", "policy that does not match", f"{POLICIES} policies a copy", _filters(_rbac), POLICIES
+        "feature.rbac-policy", "policy that does not match", f"{POLICIES} policies a copy", _filters(rbac), POLICIES
     ),
-    Feature("lua.request", "request and script", "a script that reads :path and adds a header", _filters(_lua)),
+    Feature("lua.request", "request and script", "a script that reads :path and adds a header", _filters(lua)),
     Feature("feature.tracing", "request", "a span of every request, sent to a collector", _tracing, copies=(1,)),
     Feature("feature.ext-authz", "request", "an authoriser asked by HTTP", _ext_authz, copies=(1, 2)),
 )

@@ -97,6 +97,8 @@ class Outcome:
     """Of the generator itself."""
     cpu: dict[str, Cpu]
     threads: dict[str, Thread]
+    own_sleeps: int = 0
+    """How often the generator itself went to sleep."""
 
     @property
     def rate(self) -> float:
@@ -178,6 +180,7 @@ def outcome(demand: Demand, told: dict[str, Any]) -> Outcome:
             name: Thread(thread["ran"], thread["waited"], thread["slept"], thread["preempted"])
             for name, thread in told["threads"].items()
         },
+        told["own_cpu"]["slept"],
     )
 
 

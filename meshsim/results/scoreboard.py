@@ -1,0 +1,180 @@
+"""The scoreboard: what was measured on a real mesh beside what the simulator said, and how far apart they are.
+
+Files of it lie in ``models/validation/``, one a host; ``meshsim validate`` writes them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from meshsim.results.rows import Estimate, Out
+
+Quantity = Literal["p50", "p99", "cpu-application", "cpu-proxy", "cpu-total", "saturation", "memory"]
+QUANTITIES: dict[Quantity, tuple[str, str]] = {
+    "cpu-proxy": ("us", "CPU time of the proxies, a request"),
+    "cpu-application": ("us", "CPU time of applications and generator, sockets included, a request"),
+    "cpu-total": ("us", "CPU time of everything, a request"),
+    "p50": ("us", "median latency, from when a request was due"),
+    "p99": ("us", "99th percentile of latency, from when a request was due"),
+    "saturation": ("1/s", "requests a second in a closed loop"),
+    "memory": ("MiB", "private memory of a proxy"),
+}
+"""Unit and meaning of each."""
+GOALS: dict[Quantity, tuple[float, float]] = {
+    "cpu-proxy": (0.07, 0.20), "cpu-application": (0.07, 0.20), "cpu-total": (0.07, 0.20), "p50": (0.08, 0.25),
+    "p99": (0.20, 0.50), "saturation": (0.08, 0.25), "memory": (0.10, math.inf),
+}  # fmt: skip
+"""Median and worst error aimed at, as shares of what was measured."""
+UP_TO = 0.8
+"""Latency and CPU are judged up to this share of saturation."""
+
+
+class ScoreRow(Out):
+    """One quantity of one scenario at one load."""
+
+    scenario: str = Field(description="Application and load: one-hop-64b at 50 %")
+    dataplane: str
+    case: str = Field(description="File in models/validation/scenarios that both were made from")
+    load: float = Field(description="Share of the closed-loop rate; 1: the closed loop itself")
+    rps: float = Field(description="Requests a second that were sent; of a closed loop, that were answered")
+    quantity: Quantity
+    unit: str
+    measured: Estimate = Field(description="Median over rounds; its interval holds the true median with 95 %")
+    predicted: Estimate = Field(description="With the error of the costs and of sampling, 95 %")
+    rounds: int
+    used_for_fitting: bool
+    inside_range: bool = Field(description="Whether the costs were measured under such conditions")
+    outside: str = Field(default="", description="In which direction it is an extrapolation")
+
+    @property
+    def ratio(self) -> float:
+        """Predicted over measured."""
+        return (self.predicted.value or math.nan) / (self.measured.value or math.nan)
+
+    @property
+    def error(self) -> float:
+        """|predicted / measured - 1|; 0 where the prediction lies in the measured interval."""
+        low, high, said = self.measured.low, self.measured.high, self.predicted.value
+        if said is not None and low is not None and high is not None and low <= said <= high:
+            return 0.0
+        return abs(self.ratio - 1)
+
+
+class Verdict(Out):
+    """Which of two data planes needs less, where reality separates them by more than its noise."""
+
+    scenario: str
+    quantity: Quantity
+    a: str
+    b: str
+    measured_ratio: float = Field(description="a over b")
+    predicted_ratio: float
+    right: bool
+
+
+class Scoreboard(Out):
+    """``meshsim validate --json``, and the files in models/validation."""
+
+    schema_: Literal["meshsim/validate/1"] = Field(default="meshsim/validate/1", alias="schema")
+    meshsim: str
+    host: dict[str, str]
+    costs: list[str]
+    rounds: int
+    own_work: dict[str, float] = Field(
+        description="What the testbed's programs cost besides their sockets: us a request and a wake-up; relative error"
+    )
+    rows: list[ScoreRow]
+    verdicts: list[Verdict] = []
+    skipped: dict[str, str] = Field(default={}, description="Scenario -> why it was not measured")
+    warnings: list[str] = []
+    complete: bool = True
+
+    def worst_first(self) -> list[ScoreRow]:
+        """All rows, the largest error first."""
+        return sorted(self.rows, key=lambda row: -row.error)
+
+    def validation(self, quantity: Quantity) -> list[ScoreRow]:
+        """Rows of a quantity that nothing was fitted to."""
+        return [row for row in self.rows if row.quantity == quantity and not row.used_for_fitting]
+
+
+class Summary(Out):
+    """The errors of one quantity, over the scenarios that nothing was fitted to."""
+
+    quantity: Quantity
+    rows: int
+    median_error: float
+    worst_error: float
+    median_ratio: float = Field(description="Predicted over measured: above 1 the model is too high")
+    worst: str
+    goal_median: float
+    goal_worst: float | None
+
+
+def summaries(board: Scoreboard) -> list[Summary]:
+    """One for each quantity that has rows."""
+    found = []
+    for quantity, (goal, goal_worst) in GOALS.items():
+        rows = board.validation(quantity)
+        if not rows:
+            continue
+        worst = max(rows, key=lambda row: row.error)
+        found.append(
+            Summary(
+                quantity=quantity,
+                rows=len(rows),
+                median_error=_median([row.error for row in rows]),
+                worst_error=worst.error,
+                median_ratio=_median([row.ratio for row in rows]),
+                worst=f"{worst.dataplane}, {worst.scenario}",
+                goal_median=goal,
+                goal_worst=None if math.isinf(goal_worst) else goal_worst,
+            )
+        )
+    return found
+
+
+def verdicts(rows: Sequence[ScoreRow]) -> list[Verdict]:
+    """Each pair of data planes under one application, where the measured intervals do not touch."""
+    found = []
+    groups: dict[tuple[str, float, Quantity], list[ScoreRow]] = {}
+    for row in rows:
+        application = row.case.partition(".")[2]
+        groups.setdefault((application, row.load, row.quantity), []).append(row)
+    for (_, _, quantity), mine in groups.items():
+        for number, a in enumerate(mine):
+            found += [_verdict(quantity, a, b) for b in mine[number + 1 :] if _apart(a, b)]
+    return found
+
+
+def _apart(a: ScoreRow, b: ScoreRow) -> bool:
+    ends = (a.measured.low, a.measured.high, b.measured.low, b.measured.high)
+    if any(end is None for end in ends) or not a.measured.value or not b.measured.value:
+        return False
+    a_low, a_high, b_low, b_high = (float(end or 0.0) for end in ends)
+    return a_high < b_low or b_high < a_low
+
+
+def _verdict(quantity: Quantity, a: ScoreRow, b: ScoreRow) -> Verdict:
+    measured = (a.measured.value or math.nan) / (b.measured.value or math.nan)
+    predicted = (a.predicted.value or math.nan) / (b.predicted.value or math.nan)
+    return Verdict(
+        scenario=a.scenario, quantity=quantity, a=a.dataplane, b=b.dataplane,
+        measured_ratio=measured, predicted_ratio=predicted, right=(measured < 1) == (predicted < 1),
+    )  # fmt: skip
+
+
+def read(path: Path) -> Scoreboard:
+    """A scoreboard from its file. ValueError (pydantic's) if it is none."""
+    return Scoreboard.model_validate_json(path.read_text(encoding="utf-8"))
+
+
+def _median(values: Iterable[float]) -> float:
+    found = sorted(values)
+    middle = len(found) // 2
+    return found[middle] if len(found) % 2 else (found[middle - 1] + found[middle]) / 2

@@ -1,0 +1,183 @@
+"""A validation: rounds over scenarios, kept in a journal; then each is predicted, and both become a scoreboard.
+
+Rounds are those of ``meshsim.measure.session``: interleaved over scenarios, repeated where others disturbed them,
+resumed from the journal (``FILE.samples.jsonl``). How fast a scenario is in closed loop is measured first; the
+open-loop rates are shares of what the first round reached, the same in all rounds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+
+from meshsim import __version__
+from meshsim.measure.bench import Bench
+from meshsim.measure.book import write
+from meshsim.measure.experiment import Experiment, Reading, Samples
+from meshsim.measure.session import Journal, Progress, Session, go_through
+from meshsim.results.scoreboard import Scoreboard, ScoreRow, verdicts
+from meshsim.scenario.catalog import load_costs
+from meshsim.studies.pool import run_all
+from meshsim.testbed.deploy import deploy, needs
+from meshsim.testbed.drive import drive
+from meshsim.testbed.predict import QUICK_REQUESTS, REQUESTS, OwnWork, Prediction, predict
+from meshsim.testbed.ranges import outside
+from meshsim.testbed.scenarios import BASELINE, LOADS, QUICK, SATURATED, Case, cases
+from meshsim.testbed.scoreboard import experiment_of, own_work, rates, rows_of
+
+ROUNDS = 6
+"""The fewest whose extremes hold the true median with 95 %."""
+QUICK_ROUNDS = 3
+ATTEMPTS = 2
+COSTS = ("epyc-2-vcpu", "published")
+
+
+@dataclass
+class Pace:
+    """How long a point lasts, seconds; and what the scenarios reach, once it is known."""
+
+    seconds: float
+    warm_up: float
+    closed_seconds: float
+    saturation: dict[str, float] = field(default_factory=dict)
+
+
+FULL = (1.2, 0.2, 0.9)
+BRIEF = (0.5, 0.1, 0.4)
+
+
+def validate(
+    out: Path,
+    *,
+    quick: bool = False,
+    rounds: int | None = None,
+    fresh: bool = False,
+    only: Sequence[str] = (),
+    costs: Sequence[str] = COSTS,
+    attempts: int = ATTEMPTS,
+    jobs: int = -1,
+    on_progress: Progress | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Scoreboard:
+    """Measure, predict, and write the scoreboard ``out``; the samples beside it are kept and completed.
+
+    ``only``: names of scenarios (the baseline is measured with them: it gives the programs' own work).
+    """
+    wanted = cases([] if not only else [*{BASELINE: None, **dict.fromkeys(only)}])
+    if quick and not only:
+        wanted = [case for case in wanted if case.name in QUICK]
+    journal = Journal(out, quick, fresh)
+    session = Session(None, out, Samples([]))
+    pace = Pace(*(BRIEF if quick else FULL))
+    for case in wanted:
+        for load, rps in rates(Samples(journal.samples), case).items():
+            if not isinstance(load, str):
+                pace.saturation.setdefault(case.name, rps / load)
+    rounds = rounds or (QUICK_ROUNDS if quick else ROUNDS)
+    everything = [as_experiment(case, pace) for case in wanted]
+    go_through(everything, journal, session, rounds, attempts, on_progress, should_stop)
+    return score(wanted, session, journal, costs, out, rounds, jobs, on_progress, should_stop)
+
+
+def as_experiment(case: Case, pace: Pace) -> Experiment:
+    """A scenario as what a session goes through: closed loop, then open loop at each load."""
+    points = pace.closed_seconds + len(LOADS) * (pace.seconds + pace.warm_up)
+    return Experiment(
+        experiment_of(case),
+        f"{case.application.name} over {case.dataplane.title}: latency, CPU, memory at {len(LOADS)} rates, saturated",
+        partial(_run, case, pace),
+        seconds=points + 2.0,
+        quick_seconds=points + 2.0,
+        needs=tuple(needs(case)),
+    )
+
+
+def _run(case: Case, pace: Pace, bench: Bench) -> None:
+    lab = bench.lab
+    lab.keep_awake()
+    told_us = sum(step.compute.mean_us for s in case.servers[:1] for step in s.endpoints[0].steps if step.compute)
+    with ExitStack() as stack:
+        mesh = deploy(case, lab, stack)
+
+        def take(rps: float, seconds: float) -> dict[str, Reading | str]:
+            found = drive(case, mesh, rps, seconds, pace.warm_up)
+            return {**found, "compute_us": told_us, "proxies": float(len(mesh.proxies))}
+
+        sample = bench.measure({"load": SATURATED, "rps": 0.0}, partial(take, 0.0, pace.closed_seconds))
+        reached = pace.saturation.setdefault(case.name, sample.values["requests_per_second"])
+        for load in LOADS:
+            rps = round(load * reached, 1)
+            bench.measure({"load": load, "rps": rps}, partial(take, rps, pace.seconds))
+
+
+def score(
+    wanted: Sequence[Case],
+    session: Session,
+    journal: Journal,
+    books: Sequence[str],
+    out: Path,
+    rounds: int,
+    jobs: int,
+    on_progress: Progress | None,
+    should_stop: Callable[[], bool],
+) -> Scoreboard:
+    """Predict everything that was measured, and write the scoreboard."""
+    samples = session.samples
+    own = own_work(samples, load_costs(books))
+    rows: list[ScoreRow] = []
+    complete = session.complete
+    warnings = list(session.warnings)
+    if own is not None and complete:
+        requests = QUICK_REQUESTS if journal.quick else REQUESTS
+        tasks = [
+            Task(case, load, rps, own, tuple(books), requests)
+            for case in wanted
+            for load, rps in rates(samples, case).items()
+        ]
+        found: dict[int, Prediction] = {}
+        complete = run_all(
+            _predict, tasks, size=100, jobs=jobs, on_result=found.__setitem__, on_progress=on_progress,
+            should_stop=should_stop,
+        )  # fmt: skip
+        costs = load_costs(books)
+        for number, prediction in sorted(found.items()):
+            task = tasks[number]
+            beyond = outside(task.case, task.load, prediction.operations, costs)
+            rows += rows_of(task.case, task.load, samples, prediction, beyond)
+            warnings += [f"{task.case.name} at {task.load}: {note}" for note in prediction.notes]
+    board = Scoreboard(
+        meshsim=__version__,
+        host=journal.host,
+        costs=list(books),
+        rounds=rounds,
+        own_work={} if own is None else {name: round(value, 3) for name, value in asdict(own).items()},
+        rows=rows,
+        verdicts=verdicts(rows),
+        skipped={one.experiment.removeprefix("testbed."): one.reason for one in session.skipped},
+        warnings=warnings,
+        complete=complete,
+    )
+    if rows:
+        write(out, board.model_dump_json(by_alias=True, indent=1) + "\n")
+    return board
+
+
+@dataclass(frozen=True)
+class Task:
+    """One prediction."""
+
+    case: Case
+    load: float | str
+    rps: float
+    own: OwnWork
+    books: tuple[str, ...]
+    requests: int
+
+
+def _predict(task: Task, tick: Callable[[int, int], None], should_stop: Callable[[], bool]) -> Prediction | None:
+    if should_stop():
+        return None
+    return predict(task.case, task.rps, task.own, load_costs(task.books), requests=task.requests)

@@ -1,0 +1,120 @@
+"""Rows, intervals, errors, verdicts and bands: what follows from measured and predicted figures."""
+
+from __future__ import annotations
+
+import itertools
+from statistics import median
+
+import numpy as np
+import pytest
+
+from meshsim.results.bands import bands, factors
+from meshsim.results.rows import Estimate
+from meshsim.results.scoreboard import Quantity, Scoreboard, ScoreRow, summaries, verdicts
+from meshsim.testbed.scoreboard import interval_of_median
+
+
+def row(
+    case: str = "one-sidecar.one-hop-64b",
+    measured: tuple[float, float, float] = (90.0, 100.0, 110.0),
+    predicted: float = 100.0,
+    quantity: Quantity = "p50",
+    load: float = 0.5,
+    fitted: bool = False,
+) -> ScoreRow:
+    return ScoreRow(
+        scenario=f"{case.partition('.')[2]} at {load:.0%}", dataplane=case.partition(".")[0], case=case, load=load,
+        rps=1000, quantity=quantity, unit="us", rounds=6, used_for_fitting=fitted, inside_range=True,
+        measured=Estimate(value=measured[1], low=measured[0], high=measured[2]),
+        predicted=Estimate(value=predicted, low=predicted * 0.9, high=predicted * 1.1),
+    )  # fmt: skip
+
+
+def board(*rows: ScoreRow) -> Scoreboard:
+    return Scoreboard(meshsim="x", host={}, costs=[], rounds=6, own_work={}, rows=list(rows), verdicts=verdicts(rows))
+
+
+def test_a_prediction_within_the_measured_interval_has_no_error() -> None:
+    assert row(predicted=109.9).error == 0
+    assert row(predicted=111.0).error == pytest.approx(0.11)
+    assert row(predicted=50.0).error == pytest.approx(0.5)
+
+
+def test_summaries_leave_out_what_was_fitted() -> None:
+    found = summaries(board(row(predicted=200.0, fitted=True), row(predicted=120.0), row("a.b", predicted=100.0)))
+    assert [(one.quantity, one.rows, round(one.worst_error, 2)) for one in found] == [("p50", 2, 0.2)]
+
+
+def test_the_worst_row_comes_first() -> None:
+    errors = [r.error for r in board(row(), row(predicted=300.0), row(predicted=150.0)).worst_first()]
+    assert errors == sorted(errors, reverse=True)
+
+
+def test_a_verdict_is_asked_only_where_reality_separates_two_data_planes() -> None:
+    near, far = row("a.x", (90, 100, 110)), row("b.x", (105, 115, 125))
+    assert verdicts([near, far]) == []
+    apart = row("c.x", (190, 200, 210), predicted=90.0)
+    (one, other) = verdicts([near, far, apart])
+    assert {one.a, other.a} == {"a", "b"}
+    assert not one.right  # measured 0.5, predicted above 1
+    assert verdicts([near, row("c.x", (190, 200, 210), predicted=180.0)])[0].right
+
+
+def test_verdicts_compare_the_same_application_load_and_quantity_only() -> None:
+    low, other = row("a.x", load=0.1), row("b.x", (190, 200, 210), load=0.5)
+    assert verdicts([low, other, row("b.y", (190, 200, 210), load=0.1)]) == []
+
+
+@pytest.mark.parametrize("rounds", [6, 8, 12, 20])
+def test_the_interval_of_a_median_holds_the_true_one_with_95_percent(rounds: int) -> None:
+    random = np.random.default_rng(7)
+    draws = random.lognormal(0.0, 1.0, (4000, rounds))
+    inside = 0
+    for values in draws:
+        found = interval_of_median(values.tolist())
+        assert found.low is not None
+        assert found.high is not None
+        inside += found.low <= 1.0 <= found.high
+    assert inside / len(draws) >= 0.94
+    # No wider than it has to be: leaving out one value more at either end would break the promise, where one can.
+    narrower = sum(np.sort(v)[2] <= 1.0 <= np.sort(v)[-3] for v in draws) / len(draws)
+    assert rounds > 8 or narrower < 0.95
+
+
+def test_few_rounds_give_their_range_and_say_so() -> None:
+    found = interval_of_median([3.0, 1.0, 2.0])
+    assert (found.low, found.value, found.high) == (1.0, 2.0, 3.0)
+    assert "3 rounds" in found.note
+
+
+def test_a_band_holds_nine_new_ratios_in_ten() -> None:
+    random = np.random.default_rng(3)
+    inside = []
+    for _ in range(400):
+        ratios = random.lognormal(0.1, 0.4, 41)
+        low, high = factors(ratios[:40].tolist())
+        inside.append(low <= ratios[40] <= high)
+    assert 0.86 <= np.mean(inside) <= 0.94
+
+
+def test_a_band_too_narrow_would_be_noticed_by_leaving_scenarios_out() -> None:
+    random = np.random.default_rng(5)
+    # Loads of one scenario err alike: the check leaves out whole scenarios, so their number counts, not that of rows.
+    rows = []
+    for number in range(24):
+        bias = random.lognormal(0.0, 0.3)
+        rows += [row(f"plane-{number}.x", predicted=100 * bias, load=load) for load in (0.1, 0.5, 0.8)]
+    (band,) = bands(board(*rows))
+    assert band.scenarios == 24
+    assert band.rows == 72
+    assert 0.8 <= band.coverage < 1.0
+    assert band.low < 1 < band.high
+
+
+def test_too_few_scenarios_give_no_band() -> None:
+    assert bands(board(*(row(f"plane-{n}.x", load=load) for n, load in itertools.product(range(3), (0.1, 0.5))))) == []
+
+
+def test_the_median_is_the_value() -> None:
+    values = [5.0, 1.0, 9.0, 7.0, 3.0, 2.0, 8.0]
+    assert interval_of_median(values).value == median(values)
