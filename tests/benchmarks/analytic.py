@@ -20,7 +20,7 @@ from meshsim.engines.analytic.answer import prepare as prepare_plan
 from meshsim.engines.analytic.solver import solve_at
 from meshsim.plan.lower import lower
 from meshsim.plan.plan import Plan
-from meshsim.results.intervals import quantile_interval
+from meshsim.results.intervals import estimate_quantile
 from meshsim.scenario.base import MeshsimError
 from meshsim.scenario.catalog import names
 from meshsim.scenario.scenario import Load, Run, Scenario
@@ -59,7 +59,7 @@ def errors(plan: Plan, requests: int) -> list[float]:
     answer = analytic.solve(plan)
     measured = [result.latency.mean() / 1000]
     for share in (0.5, 0.9, 0.99):
-        measured.append(quantile_interval(result.latency, share).value or float("nan"))
+        measured.append(estimate_quantile(result.latency, share).value or float("nan"))
     measured.append(float(result.cpu_ns.sum()) / result.window_ns)
     measured.append(float((result.stations.busy_ns / (plan.station_servers * float(result.end_ns))).max()))
     said = [answer.mean_us, answer.p50_us, answer.p90_us, answer.p99_us, answer.cores_by_tag.sum()]
@@ -123,7 +123,7 @@ def main() -> None:
                 print(f"{application:18s} {dataplane:28s} {rho:4.2f} {cells}", flush=True)
     for rho, rows in found.items():
         size = np.abs(np.array(rows))
-        median, worst = np.median(size, axis=0), size.max(axis=0)
+        median, worst = np.nanmedian(size, axis=0), np.nanmax(size, axis=0)
         print(f"rho {rho:4.2f}: {len(rows)} scenarios")
         print("  median of |error|, %: " + ", ".join(f"{n} {v:.1f}" for n, v in zip(COLUMNS, median, strict=True)))
         print("  worst:                " + ", ".join(f"{n} {v:.1f}" for n, v in zip(COLUMNS, worst, strict=True)))
