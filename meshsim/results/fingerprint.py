@@ -45,6 +45,9 @@ def _pieces(value: Any) -> Iterator[bytes]:
         yield from _pieces(list(value.items()))
     elif isinstance(value, list | tuple):
         yield f"list{len(value)}".encode()
+        if all(type(one) is int for one in value):  # the same bytes at once: most of the time would go here
+            yield "".join([f"int:{one};" for one in value]).encode()
+            return
         for one in value:
             yield from _pieces(one)
     elif value is None or isinstance(value, str | int | float | bool | np.generic):
