@@ -80,8 +80,8 @@ def _board(name: str, board: Scoreboard) -> Iterator[str]:
         "Measured: median over undisturbed rounds, and order statistics around it: from six rounds on they hold the "
         "true median with 95 %; fewer give their whole range, which holds it with 50 % (two), 75 % (three), 88 % "
         "(four) or 94 % (five). Predicted: with the errors of the costs and of a finite run, 95 %. \\* near to what "
-        "the cost book was fitted to; + outside of the range in which its costs were measured. Shares of saturation are each "
-        "data plane's own: rates differ between them.\n"
+        "the cost book was fitted to; + outside of the range in which its costs were measured. Shares of "
+        "saturation are each data plane's own: rates differ between them.\n"
     )
     yield from _table(
         ("scenario", "data plane", "quantity", "measured", "predicted", "error"), map(_row, board.worst_first())
