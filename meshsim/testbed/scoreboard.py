@@ -17,7 +17,7 @@ from meshsim.testbed.predict import OwnWork, Prediction
 from meshsim.testbed.scenarios import BASELINE, LOADS, SATURATED, Case
 
 PREFIX = "testbed."
-LEAST_QUIET = 3
+LEAST_QUIET = 2
 """So many undisturbed rounds, and the others are left out."""
 LEAST_SLEEPS = 0.3
 """Fewer sleeps a request say nothing about what one costs."""
