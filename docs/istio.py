@@ -258,6 +258,8 @@ STAGES: list[tuple[Sequence[str], Callable[[Row], bool]]] = [
 """What is fitted together, and to which rows: first the bed without proxies, then proxies (native statistics say most
 of how uneven workers are), then each other filter."""
 FIT_REQUESTS = 1200
+BUSIEST = 0.95
+"""Of a worker, share of the time: beyond it latency would have grown far over what any run shows."""
 CPU_WEIGHT = 3**0.5
 """One figure of CPU counts as much as the three of latency."""
 FLUSH = 100
@@ -267,8 +269,8 @@ FLUSH = 100
 def book_of(p: dict[str, float]) -> CostBook:
     """The cost book for parameters of the fit."""
 
-    def cost(operation: str, unit: str, reference: str, **fields: Any) -> dict[str, Any]:
-        source = {"source": "derived", "standard_error": 0.2, "reference": reference}
+    def cost(operation: str, unit: str, reference: str, error: float = 0.2, **fields: Any) -> dict[str, Any]:
+        source = {"source": "derived", "standard_error": error, "reference": reference}
         return {"operation": operation, "unit": unit, "law": "lognormal", "cv": 0.4, **fields, **source}
 
     def us(value: float) -> int:
@@ -278,7 +280,7 @@ def book_of(p: dict[str, float]) -> CostBook:
     entries = [
         cost("kernel.tcp.receive", "message", fitted + "; CPU as in the published book", cpu_ns=5600,
              wait_ns=us(p["receive_wait"]), cv=round(p["receive_cv"], 3)),
-        cost("proxy.envoy.wakeup", "wake-up of an idle worker", fitted, cpu_ns=us(p["wakeup"]),
+        cost("proxy.envoy.wakeup", "wake-up of an idle worker", fitted, 1.0, cpu_ns=us(p["wakeup"]),
              wait_ns=us(p["wakeup_wait"]), cv=0.85, kernel_share=0.85),
         cost("proxy.envoy.http1.request", "message", fitted + "; split 33 to 27 as in the published book",
              cpu_ns=us(p["http"] * 33 / 60)),
@@ -298,7 +300,7 @@ def book_of(p: dict[str, float]) -> CostBook:
             if name == "mixer"
             else {"cpu_ns": us(p[name])}
         )
-        entries += [before, cost(f"proxy.{software}.telemetry", "request, after the answer", fitted, **after)]
+        entries += [before, cost(f"proxy.{software}.telemetry", "request, after the answer", fitted, 1.0, **after)]
         if software == "envoy":
             continue
         idle = cost(f"idle.{software}", "proxy", "as idle.envoy", cores=0.0021)
@@ -315,7 +317,9 @@ def book_of(p: dict[str, float]) -> CostBook:
         "schema": "meshsim/costs/1", "name": "istio-testbed", "title": "Istio's testbed on GKE, 2019 and 2020",
         "summary": (
             "Fitted to half of the rows of three files of Istio's benchmark by docs/istio.py; tables and errors are in "
-            "docs/istio.md. The whole of a proxy's CPU is in its entries."
+            "docs/istio.md. The whole of a proxy's CPU is in its entries. Standard errors are how far figures move "
+            "from fit to fit as connections lie more or less evenly on workers: CPU of wake-ups and work after the "
+            "answer move by their own size, the rest by a fifth."
         ),
         "machine": "GKE, n1-standard-32; Istio 1.2 and 1.7", "entries": entries, "families": families,
         "sources": [{"ref": "istio/tools perf/benchmark, commits e25f504daa and 8a01e6a6fe, Apache License 2.0",
@@ -357,23 +361,37 @@ def fit_stage(all_rows: Sequence[Row], stage: int, p: dict[str, float]) -> tuple
 
 
 def fit_filters(all_rows: Sequence[Row], p: dict[str, float]) -> tuple[dict[str, float], float]:
-    """All stages but the first. (parameters, cost that is left in all of them)"""
-    total = 0.0
-    for stage in range(1, len(STAGES)):
+    """All stages but the first. (parameters, cost that is left in all of them but Mixer's)
+
+    What is left of Mixer is large and says little about workers: its reports are not just a pause once in 100 requests.
+    """
+    p, total = fit_stage(all_rows, 1, p)
+    for stage in range(2, len(STAGES)):
         p, left = fit_stage(all_rows, stage, p)
-        total += left
+        total += left if stage < len(STAGES) - 1 else 0.0
     return p, total
 
 
+def keeps_up(row: Row, bed: Bed, book: CostBook) -> bool:
+    """Whether every worker can do its work at the row's rate with some room, as the runs did for four minutes."""
+    costs = Costs([book, PUBLISHED])
+    plan = lower(application(1.0, bed), dataplane(row), MACHINE, scenario(row, 100), costs)
+    return float(plan.station_load.max()) < BUSIEST
+
+
 def fit() -> None:
-    """Write the book; minutes. Everything is fitted anew for each share of the busier worker."""
+    """Write the book; minutes. Everything is fitted anew for each share of the busier worker; the best share wins with
+    which every run can keep its rate.
+    """
     all_rows = rows()
     start, _ = fit_stage(all_rows, 0, START)
     tried = {share: fit_filters(all_rows, {**start, "share": share}) for share in SHARES}
-    p = tried[min(tried, key=lambda share: tried[share][1])][0]
+    possible = [s for s, (q, _) in tried.items() if all(keeps_up(row, bed_of(q), book_of(q)) for row in all_rows)]
+    p = tried[min(possible, key=lambda share: tried[share][1])][0]
     bed = {
         "turn_us": round(p["turn"], 3), "apart_us": round(p["apart"], 3), "share": round(p["share"], 3),
         "left_by_share": {share: round(cost, 3) for share, (_, cost) in tried.items()},
+        "possible": possible,
     }  # fmt: skip
     BED.write_text(f"# Written by python docs/istio.py fit.\n{yaml.safe_dump(bed, sort_keys=False)}", encoding="utf-8")
     book = book_of(p).model_dump(mode="json", by_alias=True, exclude_defaults=True)
@@ -512,11 +530,26 @@ def workers(p: Page) -> Iterator[str]:
     yield ""
     yield "Each proxy had two workers, but Envoy of these releases gave a new connection to whichever worker woke"
     yield "first, and did not balance. The share of the connections on the busier worker of the client's proxy is one"
-    yield "number of the fit, for all rows; the server's two workers are drawn evenly. What the fit leaves in all rows"
-    yield "with proxies (half the sum of squared logarithms, large ones counting less), everything fitted anew for each"
-    yield "share:"
+    yield "number of the fit, for all rows; the server's two workers are drawn evenly. What the fit leaves in the rows"
+    yield "with proxies but without Mixer (half the sum of squared logarithms, large ones counting less), everything"
+    yield "fitted anew for each share:"
     yield ""
-    yield from table({"share of the busier worker": f"{s:.0%}", "left": f"{left:.3f}"} for s, left in p.left.items())
+    possible = yaml.safe_load(BED.read_text(encoding="utf-8"))["possible"]
+    yield from table(
+        {
+            "share of the busier worker": f"{share:.0%}",
+            "left": f"{left:.3f}",
+            "": "taken"
+            if share == p.bed.share
+            else ""
+            if share in possible
+            else f"a worker would be busy {BUSIEST:.0%} of the time or more",
+        }
+        for share, left in p.left.items()
+    )
+    yield "The differences are small: anything from 70 % up is about as good. The best is taken with which no worker is"
+    yield "nearly saturated in any row."
+    yield ""
     yield "That the connections lay unevenly is inferred from this; no file says it. In one run of the benchmark they"
     yield "lay in one way all the time, and in the next in another: with few connections the share can be anything."
     yield ""
@@ -562,20 +595,29 @@ def deltas(p: Page) -> Iterator[str]:
 
 
 REASONS: list[tuple[Callable[[Row], bool], str]] = [
-    (lambda r: r.qps <= 10, "cold: seconds or tenths of them between requests"),
-    (lambda r: r.mode == "base", "what the bed itself does to bursts and after pauses"),
-    (lambda r: r.filters == "mixer" and r.connections == 1, "the client could not keep its rate"),
-    (lambda r: r.filters == "mixer" and r.qps == 100, "cold, and few reports to be sent"),
-    (lambda r: r.filters == "mixer", "Mixer's reports are more than a pause once in 100"),
-    (lambda r: r.qps == 100, "cold: pauses of 130 ms"),
+    (lambda r: r.qps <= 10, "cold: rows without proxies are as far off in the same way"),
+    (lambda r: r.mode == "base" and r.qps == 100, "cold, as at 10 and below"),
+    (lambda r: r.mode == "base", "the server's part in a burst is not one request after the other"),
+    (lambda r: r.filters == "mixer" and r.mode == "both" and r.connections == 1, "the client reached 768 a second"),
+    (lambda r: r.filters == "mixer", "Mixer: more than a pause once in 100 requests"),
+    (lambda r: r.connections == 1, "not known; a worker that is asked each millisecond may not sleep as deep"),
     (lambda r: r.connections <= 8, "few connections: how they fell on the workers is chance"),
+    (lambda r: r.qps >= 2000, "CPU falls further with the rate than wake-ups explain"),
+    (
+        lambda r: r.connections >= 32,
+        "the rate in the window overloads the busier worker of the model, but did not in the run",
+    ),
 ]  # fmt: skip
+"""The first that fits. Which of them are more than likely is said in the text of the page."""
 
 
 def resisting(p: Page) -> Iterator[str]:
     yield "## Rows that resist"
     yield ""
-    yield "Rows with a latency, or a CPU outside June 8, more than 25 % off."
+    yield "Rows with a latency, or a CPU outside June 8, more than 25 % off. The cold is shown by rows without proxies."
+    yield "The overload in the window is arithmetic: five times the mean rate, times CPU of a request, times the share."
+    yield "The other reasons are conjectures: no experiment here has confirmed them. Nor is it settled how CPU divides"
+    yield "between wake-ups and forwarding: between the fits for different shares it moves from 3 to 66 us a wake-up."
     yield ""
     lines = []
     for row, answer in p.answers:
