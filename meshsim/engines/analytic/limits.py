@@ -55,6 +55,7 @@ def outside(plan: Plan) -> list[Outside]:
             "a rate that changes is replaced by the rate that the plan expects",
             (*LATENCY, "cpu", "utilisation"),
         ),
+        (bool((plan.pod_zone > 0).any()), "zones are left out: messages between nodes stay in one", LATENCY),
         (arrivals.burst > 1, "bursts are only a larger variability of the gaps", LATENCY),
         (arrivals.kind == CLOSED, "a closed loop is an open one with the rate that its own answers allow", LATENCY),
         (

@@ -30,7 +30,9 @@ time held, and CPU visits that only a wake-up makes."""
 
 (WORK, WAIT, ACQUIRE, RELEASE, START, SPAWN, JOIN, DETACH, BODY, RETURN, END, MORE, ATTEMPT, CONNECT, DISCONNECT,
  LIMIT) = (int(op) for op in Op)  # fmt: skip
-ALWAYS, SAME_NODE, OTHER_NODE, WOKEN = (int(when) for when in When)
+ALWAYS, SAME_NODE, OTHER_NODE, WOKEN = (
+    int(when) for when in (When.ALWAYS, When.SAME_NODE, When.OTHER_NODE, When.WOKEN)
+)
 Draw = tuple[int, int]
 """Law and key of a random number: equal ones are one draw."""
 
@@ -103,7 +105,10 @@ class Reader:
     """Reads programs of a plan."""
 
     def __init__(self, plan: Plan) -> None:
-        columns = (plan.op, plan.at, plan.other, plan.when, plan.slot, plan.target, plan.mean_ns, plan.law)
+        # Zones are left out: what leaves a node stays in its zone, and nothing is done for what does not.
+        when = np.where(plan.when == When.SAME_ZONE, int(When.OTHER_NODE), plan.when)
+        op = np.where(plan.when == When.OTHER_ZONE, int(Op.LIMIT), plan.op)
+        columns = (op, plan.at, plan.other, when, plan.slot, plan.target, plan.mean_ns, plan.law)
         rows = (*columns, plan.purpose, plan.tag, plan.amount)
         self.program = list(zip(*(column.tolist() for column in rows), strict=True))
         self.laws = unit_cumulants(plan.laws)
