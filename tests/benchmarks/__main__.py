@@ -15,7 +15,7 @@ from meshsim.measure.host import LoadWatch, conditions
 
 from .goals import of_speed, of_the_others
 from .page import Measured, page
-from .speed import cases, measure
+from .speed import cases, measure, peers
 
 
 def say(text: str) -> None:
@@ -43,6 +43,7 @@ def main(words: list[str] | None = None) -> int:
         names = ", ".join(case.name for case in cases(given.quick))
         print(f"--only: {given.only!r} received; it is in none of {names}", file=sys.stderr)
         return 2
+    peers()
     if not compiled.is_kept():
         say("compiling the engine, once on this machine")
     compiled.machine_code()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -22,6 +24,19 @@ from .timing import Entrant, Lap, Timed, cpu_seconds, interleaved
 
 PEERS = {"Ciw": "with_ciw", "salabim": "with_salabim", "Cimba-Python": "with_cimba"}
 Say = Callable[[str], None]
+
+
+@lru_cache
+def peers() -> dict[str, ModuleType | str]:
+    """Programs of the other simulators, or why there is none. To be asked before numba compiles anything: else
+    Cimba-Python 0.9.6 does not find the types that it adds to numba's."""
+    found: dict[str, ModuleType | str] = {}
+    for name, module in PEERS.items():
+        try:
+            found[name] = importlib.import_module(f".{module}", __package__)
+        except ImportError as reason:
+            found[name] = f"{reason}; pip install -e '.[benchmark]'"
+    return found
 
 
 @dataclass(frozen=True)
@@ -162,12 +177,11 @@ def measure(case: Case, say: Say) -> Speed:
         entrants.append(engine_entrant("reference", reference.run, plan, few))
     entrants.append(program_entrant("SimPy", getattr(with_simpy, case.program), case.model, case.simpy_stages))
     for name, stages in case.peer_stages.items():
-        try:
-            module = importlib.import_module(f".{PEERS[name]}", __package__)
-        except ImportError as reason:
-            skipped[name] = f"{reason}: pip install -e '.[benchmark]'"
+        peer = peers()[name]
+        if isinstance(peer, str):
+            skipped[name] = peer
             continue
-        program = getattr(module, case.program)
+        program = getattr(peer, case.program)
         program(case.model, 1000)  # Cimba-Python compiles first
         entrants.append(program_entrant(name, program, case.model, stages))
     laps = interleaved(entrants, case.rounds, lambda text: say(f"{case.name}: {text}"))
