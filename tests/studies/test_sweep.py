@@ -105,7 +105,7 @@ def test_what_a_kill_left_half_written_is_cleared_when_it_is_old(tmp_path: Path)
 
 
 def test_a_sweep_killed_at_random_ends_with_the_same_bytes(tmp_path: Path) -> None:
-    killed_again_and_again(tmp_path, points=30, kills=3, requests=300)
+    killed_again_and_again(tmp_path, points=60, kills=3, requests=3000)
 
 
 @pytest.mark.statistical
