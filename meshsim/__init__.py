@@ -6,7 +6,8 @@ General layout, from the ground up (an import only ever points down):
     costs/      cost books: what each small operation costs, its source and its uncertainty
     plan/       lowering: place pods, compose the hops of a data plane, flat arrays; also the static bill
     results/    histograms, intervals, attribution, self-audit, and the rows that are reported
-    engines/    reference.py runs a plan with SimPy
+    engines/    reference.py runs a plan with SimPy, compiled/ as machine code to the same nanosecond,
+                analytic/ estimates it without a simulation
     studies/    compare, grow, run, sweep, replay, solve, sensitivity, metastable, and the static bill
     formats/    other people's files: isotope service graphs; the HTML page
     figures/    one pure function a chart
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from meshsim.studies.metastable import metastable as metastable
     from meshsim.studies.replay import replay as replay
     from meshsim.studies.sensitivity import sensitivity as sensitivity
+    from meshsim.studies.single import approximate as approximate
     from meshsim.studies.single import simulate as simulate
     from meshsim.studies.solve import solve as solve
     from meshsim.studies.sweep import sweep as sweep
@@ -55,6 +57,7 @@ _HOME = {
     "Machine": "scenario.machine",
     "MeshsimError": "scenario.base",
     "Scenario": "scenario.scenario",
+    "approximate": "studies.single",
     "bill": "studies.bill",
     "compare": "studies.compare",
     "grow": "studies.grow",

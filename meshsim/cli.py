@@ -14,12 +14,13 @@ import sys
 import traceback
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import click
 
 from meshsim import __version__
 from meshsim.scenario.base import MeshsimError
+from meshsim.scenario.scenario import Engine
 from meshsim.studies import defaults
 
 if TYPE_CHECKING:
@@ -159,6 +160,16 @@ _json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON 
 _warmup_option = click.option("--warmup", callback=_warmup, metavar="SHARE|auto",
                               help="Requests before the measured ones, as a share of them; auto (compare): "
                                    "until pilot runs have settled  [default: 0.1, more at high rates]")  # fmt: skip
+_engine = {
+    "type": click.Choice(get_args(Engine)),
+    "help": "reference (SimPy) and compiled (numba) give the same answer; auto: which is there sooner; "
+            "analytic (run, compare, grow): approximations, at once",
+}  # fmt: skip
+_engine_option = click.option("--engine", default="auto", show_default=True, **_engine)  # type: ignore[arg-type]
+_run_engine_option = click.option(
+    "--engine",
+    **{**_engine, "help": f"{_engine['help']}  [default: the scenario's]"},  # type: ignore[arg-type]
+)
 _where_options = [
     _policy_option,
     click.option("--seed", type=int, default=1, show_default=True, help="Of all random numbers."),
@@ -169,6 +180,7 @@ _where_options = [
     click.option("--placement", type=click.Choice(["spread", "bin-pack"]), default="spread", show_default=True,
                  help="How pods are put on nodes."),
     *_question_options,
+    _engine_option,
     click.option("--jobs", type=int, metavar="N",
                  help="Processes; -1: one a core  [default: one a core, one in all for a small study]"),
     _json_option,
@@ -400,17 +412,18 @@ def metastable(application: str, as_json: bool, html: str | None, **options: Any
 @click.argument("scenario", type=click.Path())
 @_html_option
 @_what_if_option
+@_run_engine_option
 @_json_option
-def run(scenario: str, html: str | None, what_if: dict[str, float], as_json: bool) -> int:
+def run(scenario: str, html: str | None, what_if: dict[str, float], engine: Any, as_json: bool) -> int:
     """Simulate one scenario and report all of it.
 
     SCENARIO: path of a scenario file (meshsim schema scenario).
     """
-    from meshsim.studies.single import simulate
+    from meshsim.studies.single import answer
     from meshsim.terminal import reports
 
     _refuse_unwritable(html)
-    result = _with_progress("run", lambda **live: simulate(scenario, what_if=what_if, **live))
+    result = _with_progress("run", lambda **live: answer(scenario, engine=engine, what_if=what_if, **live))
     _print(result.to_json() if as_json else reports.simulation(result))
     if html is not None:
         from meshsim.formats.page import comparison_page

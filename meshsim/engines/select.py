@@ -13,6 +13,7 @@ from collections.abc import Callable
 from meshsim.engines import compiled, reference
 from meshsim.plan.plan import Plan
 from meshsim.results.run import RunResult
+from meshsim.scenario.base import MeshsimError
 from meshsim.scenario.scenario import Run
 
 PATIENCE_S = 10.0
@@ -26,7 +27,12 @@ def run(
     on_progress: Callable[[int, int], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> RunResult:
-    """Simulate on the engine of ``settings.engine``; arguments as in ``meshsim.engines.reference.run``."""
+    """Simulate on the engine of ``settings.engine``; arguments as in ``meshsim.engines.reference.run``.
+
+    MeshsimError for the analytic engine: it answers no requests (``meshsim.studies.estimate`` asks it for a row).
+    """
+    if settings.engine == "analytic":
+        raise MeshsimError("engine: 'analytic' received; this needs simulated requests: auto, reference or compiled")
     if settings.engine == "reference":
         return reference.run(plan, settings, on_progress=on_progress, should_stop=should_stop)
     if settings.engine == "auto" and not compiled.is_kept():

@@ -62,7 +62,7 @@ class Cluster(Strict):
         return self
 
 
-Engine = Literal["auto", "reference", "compiled"]
+Engine = Literal["auto", "reference", "compiled", "analytic"]
 
 
 class Run(Strict):
@@ -75,7 +75,8 @@ class Run(Strict):
         Engine,
         Field(
             description="reference: SimPy; compiled: the same to the nanosecond as machine code, which takes some 20 s "
-            "to compile once; auto: compiled if that was done, or if the run is long enough to pay for it"
+            "to compile once; auto: compiled if that was done, or if the run is long enough to pay for it; analytic: "
+            "queueing approximations, at once and without a simulation"
         ),
     ] = "auto"
     sample: Annotated[int, Field(ge=0, le=1_000_000, description="Requests kept whole, for attribution")] = 1000

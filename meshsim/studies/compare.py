@@ -62,6 +62,8 @@ def compare(
     ``requires``: features (meshsim capabilities) that each data plane must provide, fall back for, or be refused.
     ``what_if``: costs scaled by pattern, ``{"*.wakeup": 0}``. ``churn_per_minute``: pods that start or stop.
     ``rules``: a file with resilience, rate_limits, balancing, connections, autoscaling, faults, as in a scenario.
+    ``engine``: "reference" or "compiled", which give the same answer, "auto" for the one that is there sooner, or
+    "analytic" (compare and grow): approximations at once, without intervals. A row says which engine it is from.
 
     ``settle`` adds replications (the same with the next seeds) until it is known for each pair of data planes which
     has the lower latency at the quantile ``of``; ``precision`` (0.05 is 5 %) until the 95 % interval of that quantile
@@ -72,9 +74,16 @@ def compare(
     come back and ``partial`` is True. A data plane that cannot carry the load has no row but a reason in
     ``report.refused``. Raises MeshsimError for wrong input, OverloadedError if no data plane can carry the load.
     """
-    asked = ask(application, dataplanes, common, requests=defaults.COMPARE_REQUESTS, may_find_warmup=True)
     goal = Goal(of, settle, precision, budget)
     goal.check()
+    asked = ask(
+        application,
+        dataplanes,
+        common,
+        requests=defaults.COMPARE_REQUESTS,
+        may_find_warmup=True,
+        may_approximate=not goal.asked,
+    )
     tasks = asked.tasks(rps, services)
     notes = asked.notes(tasks)
     found: Found | None = None

@@ -11,7 +11,7 @@ from typing import Any, Literal, Unpack
 
 from meshsim.plan.bill import static_bill
 from meshsim.results.intervals import quantile_difference
-from meshsim.results.rows import Crossover, GrowthReport
+from meshsim.results.rows import Crossover, GrowthReport, Row
 from meshsim.scenario.application import Application
 from meshsim.scenario.base import MeshsimError
 from meshsim.scenario.dataplane import DataPlane, Proxy
@@ -69,7 +69,14 @@ def grow(
     sizes = _sizes(services)
     if rate not in ("per-service", "total"):
         raise MeshsimError(f"rate: {rate!r} received; choose per-service or total")
-    asked = ask(application, dataplanes, common, requests=defaults.GROW_REQUESTS, sample=defaults.GROW_SAMPLE)
+    asked = ask(
+        application,
+        dataplanes,
+        common,
+        requests=defaults.GROW_REQUESTS,
+        sample=defaults.GROW_SAMPLE,
+        may_approximate=True,
+    )
     inputs, settings = asked.inputs, asked.settings
     rps = checked(Load, rps=rps).rps
     own = len(inputs.application.services)
@@ -177,6 +184,9 @@ def _gap(metric: str, size: int, a: Point, b: Point) -> Gap | None:
     """How much more A needs than B; None where the runs were too short to say."""
     if metric in EXACT:
         return Gap(size, getattr(a.row, metric) - getattr(b.row, metric))
+    if a.row.engine == "analytic":
+        values = [_approximate(metric, point.row) for point in (a, b)]
+        return None if None in values else Gap(size, values[0] - values[1])  # type: ignore[operator]
     if metric in ("p50", "p99"):
         apart = quantile_difference(a.latency, b.latency, {"p50": 0.5, "p99": 0.99}[metric])
     else:
@@ -184,6 +194,14 @@ def _gap(metric: str, size: int, a: Point, b: Point) -> Gap | None:
     if apart.value is None or apart.low is None or apart.high is None:
         return None
     return Gap(size, apart.value, (apart.high - apart.low) / 2)
+
+
+def _approximate(metric: str, row: Row) -> float | None:
+    """What the analytic engine says of a metric that is no part of the bill."""
+    if metric in ("p50", "p99"):
+        value: float | None = getattr(row.latency_us, metric).value
+        return value
+    return row.usd_month if metric == "usd_month" else row.cpu_cores.total
 
 
 class _Bills:

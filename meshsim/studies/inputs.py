@@ -20,7 +20,7 @@ from meshsim.scenario.capabilities import check_features
 from meshsim.scenario.catalog import load_book, load_dataplane, load_machine, load_rules
 from meshsim.scenario.dataplane import DataPlane
 from meshsim.scenario.machine import Machine
-from meshsim.scenario.scenario import Cluster, Load, Run, Scenario
+from meshsim.scenario.scenario import Cluster, Engine, Load, Run, Scenario
 from meshsim.studies import defaults
 from meshsim.studies.setup import Prepared, canonical_hash, checked
 from meshsim.studies.warmup import warmup_share
@@ -125,6 +125,7 @@ class Settings:
     """Pods that start or stop."""
     rules: str | Path | None = None
     """File with resilience, balancing and the like, as in a scenario."""
+    engine: Engine = "auto"
 
     @cached_property
     def fields(self) -> dict[str, Any]:
@@ -134,7 +135,7 @@ class Settings:
     def scenario(self, inputs: Inputs, dataplane: str, rps: float, services: int | None) -> Scenario:
         """The scenario of one point; MeshsimError for a value out of range."""
         load = checked(Load, rps=rps)
-        run = checked(Run, requests=self.requests, seed=self.seed, sample=self.sample)
+        run = checked(Run, requests=self.requests, seed=self.seed, sample=self.sample, engine=self.engine)
         if self.warmup is not None:
             run = checked(Run, **{**run.model_dump(), "warmup": self.warmup})
         else:
@@ -165,7 +166,7 @@ class Settings:
     def options(self, usual: Settings) -> list[str]:
         """As the command line takes them, those that are not at their default."""
         given = []
-        for name in ("policy", "requests", "warmup", "seed", "nodes", "placement"):
+        for name in ("policy", "requests", "warmup", "seed", "nodes", "placement", "engine"):
             value = getattr(self, name)
             if value is not None and value != getattr(usual, name):
                 given += [f"--{name}", plain(value)]

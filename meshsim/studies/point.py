@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from meshsim.engines import select
+from meshsim.engines import analytic, select
 from meshsim.plan.lower import OverloadedError
 from meshsim.plan.place import PlacementError
 from meshsim.results.histogram import BatchedHistogram
@@ -13,6 +13,7 @@ from meshsim.results.intervals import quantile_difference
 from meshsim.results.rows import Difference, Estimate, Quantiles, Refused, Row
 from meshsim.results.run import RunResult
 from meshsim.scenario.capabilities import CapabilityError
+from meshsim.studies.estimate import estimated_row
 from meshsim.studies.pool import Stop, Tick
 from meshsim.studies.row import QUANTILES, Z95, Money, make_row, money
 from meshsim.studies.setup import Prepared
@@ -25,7 +26,7 @@ class Point:
     row: Row
     latency: BatchedHistogram
     request_cpu_ns: dict[int, int]
-    """CPU time of each sampled request, on all its frames."""
+    """CPU time of each sampled request, on all its frames; like ``latency`` empty of an approximation."""
     price: Money
 
 
@@ -39,6 +40,8 @@ def simulate_point(prepared: Prepared, tick: Tick, stop: Stop) -> Point | Refuse
         scenario = prepared.scenario
         services = len(prepared.application.services)
         return Refused(dataplane=prepared.dataplane.name, services=services, rps=scenario.load.rps, reason=str(error))
+    if prepared.scenario.run.engine == "analytic":
+        return estimated_point(prepared)
     result = select.run(plan, prepared.scenario.run, on_progress=tick, should_stop=stop)
     return None if result.cancelled else as_point(prepared, result)
 
@@ -53,15 +56,44 @@ def as_point(prepared: Prepared, result: RunResult) -> Point:
     return Point(row, result.latency, cpu, money(result.plan, prepared.machine))
 
 
+def estimated_point(prepared: Prepared) -> Point:
+    """What the analytic engine says of a plan, at its own rate."""
+    found = analytic.solve(prepared.plan)
+    row = estimated_row(found, prepared.dataplane.name, len(prepared.application.services), prepared.machine)
+    return Point(row, BatchedHistogram(1), {}, money(prepared.plan, prepared.machine))
+
+
 def difference(point: Point, baseline: Point) -> Difference:
-    """``point`` minus ``baseline``, paired request by request: both saw the same arrivals and service times."""
+    """``point`` minus ``baseline``, paired request by request: both saw the same arrivals and service times.
+
+    Approximations saw no requests: theirs are plain differences, without an interval.
+    """
     row, base = point.row, baseline.row
+    if row.engine == "analytic":
+        return _plain_difference(row, base)
     return Difference(
         baseline=base.dataplane,
         latency_us=Quantiles(
             **{name: quantile_difference(point.latency, baseline.latency, q) for name, q in QUANTILES.items()}
         ),
         cpu_cores=cpu_difference(point, baseline),
+        memory_mib=row.memory_mib - base.memory_mib,
+        pods=row.pods - base.pods,
+        usd_month=row.usd_month - base.usd_month,
+    )
+
+
+def _plain_difference(row: Row, base: Row) -> Difference:
+    def less(a: Estimate, b: Estimate) -> Estimate:
+        known = a.value is not None and b.value is not None
+        return Estimate(value=a.value - b.value if known else None, note="difference of approximations")  # type: ignore[operator]
+
+    return Difference(
+        baseline=base.dataplane,
+        latency_us=Quantiles(
+            **{name: less(getattr(row.latency_us, name), getattr(base.latency_us, name)) for name in QUANTILES}
+        ),
+        cpu_cores=Estimate(value=row.cpu_cores.total - base.cpu_cores.total, note="difference of approximations"),
         memory_mib=row.memory_mib - base.memory_mib,
         pods=row.pods - base.pods,
         usd_month=row.usd_month - base.usd_month,

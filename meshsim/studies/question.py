@@ -14,6 +14,7 @@ from meshsim.scenario.application import Application
 from meshsim.scenario.base import MeshsimError
 from meshsim.scenario.dataplane import DataPlane
 from meshsim.scenario.machine import Machine
+from meshsim.scenario.scenario import Engine
 from meshsim.studies import defaults
 from meshsim.studies.inputs import (
     Inputs,
@@ -46,6 +47,7 @@ class Common(TypedDict, total=False):
     what_if: Mapping[str, float] | None
     churn_per_minute: float
     rules: str | Path | None
+    engine: Engine
     jobs: int | None
     on_progress: Progress | None
     should_stop: Stop | None
@@ -97,6 +99,7 @@ def ask(
     requests: int,
     sample: int = 1000,
     may_find_warmup: bool = False,
+    may_approximate: bool = False,
 ) -> Question:
     """Read what is named and check what is said; ``requests``: measured ones, where nothing is said of them.
 
@@ -108,6 +111,9 @@ def ask(
     warmup = given.get("warmup")
     if warmup == "auto" and not may_find_warmup:
         raise MeshsimError("warmup: auto received; a number was expected, only compare finds it by pilot runs")
+    engine = given.get("engine", "auto")
+    if engine == "analytic" and (warmup == "auto" or not may_approximate):
+        raise MeshsimError("engine: 'analytic' received; this needs simulated requests: auto, reference or compiled")
     inputs = read_inputs(
         application, dataplanes, given.get("machine", defaults.MACHINE), given.get("costs", defaults.COSTS)
     )
@@ -123,6 +129,7 @@ def ask(
         given.get("what_if") or {},
         given.get("churn_per_minute", 0.0),
         given.get("rules"),
+        engine,
     )
     live = {name: given.get(name) for name in ("jobs", "on_progress", "should_stop")}
     return Question(inputs, settings, requests, warmup == "auto", **live)

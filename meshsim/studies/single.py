@@ -1,24 +1,27 @@
-"""One scenario in full: its row, each entry, each call, and where its memory goes."""
+"""One scenario in full: its row, each entry, each call, and where its memory goes; simulated or approximated."""
 
 from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from meshsim import __version__
-from meshsim.engines import select
+from meshsim.engines import analytic, select
+from meshsim.engines.analytic import AnalyticResult
 from meshsim.plan.place import PlacementError
+from meshsim.plan.plan import Plan
 from meshsim.results.intervals import estimate_quantile, mean_interval
-from meshsim.results.rows import ComparisonReport, Provenance
+from meshsim.results.rows import ComparisonReport, Provenance, Row
 from meshsim.results.run import RunResult
 from meshsim.scenario.base import MeshsimError
 from meshsim.scenario.capabilities import check_features
 from meshsim.scenario.catalog import load_scenario
-from meshsim.scenario.scenario import Cluster, Load, Run, Scenario
+from meshsim.scenario.scenario import Cluster, Engine, Load, Run, Scenario
 from meshsim.scenario.yaml_io import read
+from meshsim.studies.estimate import estimated_row
 from meshsim.studies.inputs import Nodes, Placement, Policy, plain
 from meshsim.studies.pool import Progress, Stop
 from meshsim.studies.report import Reported
@@ -77,10 +80,7 @@ class Simulation(Reported):
 
     def memory(self) -> pd.DataFrame:
         """One line an item of the static bill: MiB."""
-        import pandas as pd
-
-        items = self.result.plan.bill.memory_by_item_mib
-        return pd.DataFrame({"item": list(items), "memory_mib": list(items.values())})
+        return _memory(self.result.plan)
 
     def stations(self) -> pd.DataFrame:
         """One line a station, the busiest first: servers, share of the time busy, as seen and as expected."""
@@ -106,25 +106,66 @@ class Simulation(Reported):
         return as_figure(comparison_figure(self.report, **options))
 
 
+@dataclass(repr=False)
+class Approximation(Reported):
+    """What the analytic engine says of one scenario."""
+
+    report: ComparisonReport
+    prepared: Prepared
+    result: AnalyticResult
+
+    def calls(self) -> pd.DataFrame:
+        """One line a call of the application: its mean latency as the caller sees it, us."""
+        import pandas as pd
+
+        return pd.DataFrame({"call": self.result.plan.call_names, "mean_us": self.result.call_mean_us})
+
+    def memory(self) -> pd.DataFrame:
+        """One line an item of the static bill: MiB."""
+        return _memory(self.result.plan)
+
+    def stations(self) -> pd.DataFrame:
+        """One line a station, the busiest first: servers, share of the time busy."""
+        import pandas as pd
+
+        plan = self.result.plan
+        names = {"station": plan.station_names, "servers": plan.station_servers, "utilisation": self.result.utilisation}
+        return pd.DataFrame(names).sort_values("utilisation", ascending=False, kind="stable", ignore_index=True)
+
+    def plot(self, **options: Any) -> Any:
+        """Latency, CPU, memory and money, as a Plotly figure."""
+        from meshsim.figures import as_figure
+        from meshsim.figures.comparison import comparison_figure
+
+        return as_figure(comparison_figure(self.report, **options))
+
+
+class Fields(TypedDict, total=False):
+    """Fields of a scenario by name, for those who have no file; the defaults are those of ``Scenario``."""
+
+    application: str | None
+    dataplane: str | None
+    rps: float | None
+    services: int | None
+    policy: Policy | None
+    requests: int | None
+    warmup: float | None
+    seed: int | None
+    engine: Engine | None
+    costs: Sequence[str] | None
+    machine: str | None
+    nodes: Nodes | None
+    placement: Placement | None
+    requires: Sequence[str] | None
+
+
 def simulate(
     scenario: Scenario | str | Path | None = None,
     *,
-    application: str | None = None,
-    dataplane: str | None = None,
-    rps: float | None = None,
-    services: int | None = None,
-    policy: Policy | None = None,
-    requests: int | None = None,
-    warmup: float | None = None,
-    seed: int | None = None,
-    costs: Sequence[str] | None = None,
-    machine: str | None = None,
-    nodes: Nodes | None = None,
-    placement: Placement | None = None,
-    requires: Sequence[str] | None = None,
     what_if: Mapping[str, float] | None = None,
     on_progress: Progress | None = None,
     should_stop: Stop | None = None,
+    **fields: Unpack[Fields],
 ) -> Simulation:
     """Simulate one scenario: a ``Scenario``, the path of its YAML file, or its fields by name.
 
@@ -133,29 +174,59 @@ def simulate(
     what was measured until then comes back and ``partial`` is True. Raises MeshsimError for wrong input,
     OverloadedError if a station would have to work more than it can.
     """
-    fields = _given(application=application, dataplane=dataplane, services=services, policy=policy)
-    if requires is not None:
-        fields["requires"] = check_features(requires)
-    cluster = _given(machine=machine, nodes=nodes, placement=placement)
-    run = _given(requests=requests, warmup=warmup, seed=seed)
-    load = _given(rps=rps)
-    books = _given(costs=None if costs is None else [costs] if isinstance(costs, str) else list(costs))
-    named = [*fields, *cluster, *run, *load, *books]
+    prepared, path = _read(scenario, what_if, fields)
+    return simulate_prepared(prepared, path, what_if=what_if, on_progress=on_progress, should_stop=should_stop)
+
+
+def approximate(
+    scenario: Scenario | str | Path | None = None,
+    *,
+    what_if: Mapping[str, float] | None = None,
+    **fields: Unpack[Fields],
+) -> Approximation:
+    """What queueing approximations say of a scenario, at once; named as for ``simulate``. Raises the same errors."""
+    prepared, path = _read(scenario, what_if, fields)
+    if path is not None:
+        _say_where(prepared, path)
+    result = analytic.solve(prepared.plan)
+    row = estimated_row(result, prepared.dataplane.name, len(prepared.application.services), prepared.machine)
+    return Approximation(_report(prepared, row, path, what_if), prepared, result)
+
+
+def answer(
+    scenario: str | Path,
+    *,
+    engine: Engine | None = None,
+    what_if: Mapping[str, float] | None = None,
+    on_progress: Progress | None = None,
+    should_stop: Stop | None = None,
+) -> Simulation | Approximation:
+    """By the engine that is named, else by the one that the scenario's file names."""
+    read_in = load_scenario(Path(scenario))
+    chosen = read_in.run.engine if engine is None else engine
+    if chosen == "analytic":
+        return approximate(scenario, what_if=what_if)
+    prepared, path = _read(scenario, what_if, {})
+    run = prepared.scenario.run.model_copy(update={"engine": chosen})
+    prepared = replace(prepared, scenario=prepared.scenario.model_copy(update={"run": run}))
+    return simulate_prepared(prepared, path, what_if=what_if, on_progress=on_progress, should_stop=should_stop)
+
+
+def _read(
+    scenario: Scenario | str | Path | None, what_if: Mapping[str, float] | None, given: Fields
+) -> tuple[Prepared, Path | None]:
+    """Everything read in, and the file that it was read from."""
+    if unknown := set(given) - set(Fields.__annotations__):
+        raise TypeError(f"unexpected keyword argument {', '.join(sorted(unknown))}")
+    said = {name: value for name, value in given.items() if value is not None}
     base_dir: Path | None = None
     path: Path | None = None
     if scenario is None:
-        if application is None:
-            raise MeshsimError("simulate: neither scenario nor application is given; give one of them")
-        scenario = checked(
-            Scenario,
-            **fields,
-            **books,
-            cluster=checked(Cluster, **cluster),
-            load=checked(Load, **load),
-            run=checked(Run, **run),
-        )
-    elif named:
-        raise MeshsimError(f"simulate: a scenario and also {', '.join(named)} are given; put them into the scenario")
+        if "application" not in said:
+            raise MeshsimError("neither scenario nor application is given; give one of them")
+        scenario = _from_fields(said)
+    elif said:
+        raise MeshsimError(f"a scenario and also {', '.join(said)} are given; put them into the scenario")
     elif not isinstance(scenario, Scenario):
         path = Path(scenario)
         scenario, base_dir = load_scenario(path), path.parent
@@ -163,8 +234,25 @@ def simulate(
         scenario = checked(
             Scenario, **{**scenario.model_dump(by_alias=True), "what_if": {**scenario.what_if, **what_if}}
         )
-    return simulate_prepared(
-        prepare(scenario, base_dir), path, what_if=what_if or {}, on_progress=on_progress, should_stop=should_stop
+    return prepare(scenario, base_dir), path
+
+
+def _from_fields(said: Mapping[str, Any]) -> Scenario:
+    def those(*names: str) -> dict[str, Any]:
+        return {name: said[name] for name in names if name in said}
+
+    fields = those("application", "dataplane", "services", "policy")
+    if "requires" in said:
+        fields["requires"] = check_features(said["requires"])
+    if "costs" in said:
+        books = said["costs"]
+        fields["costs"] = [books] if isinstance(books, str) else list(books)
+    return checked(
+        Scenario,
+        **fields,
+        cluster=checked(Cluster, **those("machine", "nodes", "placement")),
+        load=checked(Load, **those("rps")),
+        run=checked(Run, **those("requests", "warmup", "seed", "engine")),
     )
 
 
@@ -189,29 +277,37 @@ def simulate_prepared(
         _say_where(prepared, path)
     result = select.run(prepared.plan, scenario.run, on_progress=tick, should_stop=should_stop)
     row = make_row(result, prepared.dataplane.name, len(prepared.application.services), prepared.machine)
-    return Simulation(
-        ComparisonReport(
+    report = _report(prepared, row, path, what_if).model_copy(update={"partial": result.cancelled})
+    return Simulation(report, prepared, result)
+
+
+def _report(prepared: Prepared, row: Row, path: Path | None, what_if: Mapping[str, float] | None) -> ComparisonReport:
+    scenario = prepared.scenario
+    return ComparisonReport(
+        application=prepared.application.name,
+        rps=scenario.load.rps,
+        rows=[row],
+        provenance=Provenance(
+            meshsim=__version__,
+            seed=scenario.run.seed,
             application=prepared.application.name,
-            rps=scenario.load.rps,
-            rows=[row],
-            provenance=Provenance(
-                meshsim=__version__,
-                seed=scenario.run.seed,
-                application=prepared.application.name,
-                application_hash=prepared.hashes["application"],
-                costs=[book.name for book in prepared.costs.books],
-                costs_hash=prepared.hashes["costs"],
-                machine=prepared.machine.name,
-                price_date=prepared.machine.price_date,
-                policy=scenario.policy,
-                command=_command(path, scenario, what_if) if path else _python(scenario),
-            ),
-            notes=prepared.all_notes,
-            partial=result.cancelled,
+            application_hash=prepared.hashes["application"],
+            costs=[book.name for book in prepared.costs.books],
+            costs_hash=prepared.hashes["costs"],
+            machine=prepared.machine.name,
+            price_date=prepared.machine.price_date,
+            policy=scenario.policy,
+            command=_command(path, scenario, row.engine, what_if) if path else _python(scenario, row.engine),
         ),
-        prepared,
-        result,
+        notes=prepared.all_notes,
     )
+
+
+def _memory(plan: Plan) -> pd.DataFrame:
+    import pandas as pd
+
+    items = plan.bill.memory_by_item_mib
+    return pd.DataFrame({"item": list(items), "memory_mib": list(items.values())})
 
 
 def _say_where(prepared: Prepared, path: Path) -> None:
@@ -222,16 +318,14 @@ def _say_where(prepared: Prepared, path: Path) -> None:
         raise PlacementError(read(path).at(("cluster", "nodes"), str(error).removeprefix("cluster.nodes: "))) from None
 
 
-def _command(path: Path, scenario: Scenario, what_if: Mapping[str, float] | None) -> str:
-    given = [f"--what-if={pattern}={plain(scenario.what_if[pattern])}" for pattern in what_if or {}]
+def _command(path: Path, scenario: Scenario, engine: str, what_if: Mapping[str, float] | None) -> str:
+    given = ["--engine=analytic"] if engine == "analytic" and scenario.run.engine != "analytic" else []
+    given += [f"--what-if={pattern}={plain(scenario.what_if[pattern])}" for pattern in what_if or {}]
     return shlex.join(["meshsim", "run", str(path), *given])
 
 
-def _given(**fields: Any) -> dict[str, Any]:
-    return {name: value for name, value in fields.items() if value is not None}
-
-
-def _python(scenario: Scenario) -> str:
+def _python(scenario: Scenario, engine: str) -> str:
     """How to repeat a scenario that has no file."""
     fields = scenario.model_dump(exclude_defaults=True)
-    return f"meshsim.simulate(meshsim.Scenario(**{fields!r}))"
+    verb = "approximate" if engine == "analytic" else "simulate"
+    return f"meshsim.{verb}(meshsim.Scenario(**{fields!r}))"

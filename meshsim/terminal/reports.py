@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from textwrap import fill
+from typing import TYPE_CHECKING
 
 from rich import box
 from rich.console import RenderableType
@@ -25,7 +26,10 @@ from meshsim.results.rows import (
 )
 from meshsim.results.tail import compared
 from meshsim.studies.report import digits_for
-from meshsim.studies.single import Simulation
+from meshsim.studies.single import Approximation, Simulation
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 WIDTH = 98
 LATENCIES = {"p50": "p50", "p90": "p90", "p99": "p99", "p999": "p99.9"}
@@ -50,7 +54,7 @@ def comparison(report: ComparisonReport) -> Iterator[RenderableType]:
         yield from too_short(report.rows)
         yield from failed_audits(report.rows)
     yield from notes(report)
-    yield footer(report.provenance)
+    yield footer(report.provenance, report.rows)
 
 
 def growth(report: GrowthReport) -> Iterator[RenderableType]:
@@ -80,7 +84,7 @@ def growth(report: GrowthReport) -> Iterator[RenderableType]:
         if not report.crossovers:
             yield paragraph("  None between these sizes that stands out from the sampling error.")
     yield from notes(report)
-    yield footer(report.provenance)
+    yield footer(report.provenance, report.rows)
 
 
 def solutions(report: SolutionReport) -> Iterator[RenderableType]:
@@ -150,7 +154,7 @@ def sensitivity(report: SensitivityReport) -> Iterator[RenderableType]:
     yield footer(report.provenance)
 
 
-def simulation(result: Simulation) -> Iterator[RenderableType]:
+def simulation(result: Simulation | Approximation) -> Iterator[RenderableType]:
     """A full report of one scenario."""
     report, scenario = result.report, result.prepared.scenario
     row = report.rows[0]
@@ -158,14 +162,19 @@ def simulation(result: Simulation) -> Iterator[RenderableType]:
     yield from missing(report)
     yield paragraph(
         f"{row.services} services, {numbers.count(report.rps)} requests/s, policy {scenario.policy}, "
-        f"{row.nodes} nodes of type {report.provenance.machine}; {row.requests:,} requests measured, "
-        f"{row.failed} failed, {row.events:,} events."
+        f"{row.nodes} nodes of type {report.provenance.machine}; "
+        + (
+            "nothing simulated."
+            if row.engine == "analytic"
+            else f"{row.requests:,} requests measured, {row.failed} failed, {row.events:,} events."
+        )
     )
     yield latency_table(report.rows)
     yield cpu_table(report.rows)
     yield bill_table(report.rows)
     yield from too_short(report.rows)
-    yield attribution_table(row)
+    if row.attribution:
+        yield attribution_table(row)
     if row.tail is not None:
         yield tail_table(row.tail)
     yield calls_table(result)
@@ -182,7 +191,7 @@ def simulation(result: Simulation) -> Iterator[RenderableType]:
     for check in row.audit.checks:
         yield paragraph(f"  {check}")
     yield from notes(report)
-    yield footer(report.provenance)
+    yield footer(report.provenance, report.rows)
 
 
 # Tables ---------------------------------------------------------------------------------------------------------
@@ -309,9 +318,11 @@ def tail_table(tail: Tail) -> Table:
     return table
 
 
-def calls_table(result: Simulation) -> Table:
+def calls_table(result: Simulation | Approximation) -> Table:
     """Latency of each call as its caller sees it, the slowest first."""
     frame = result.calls()
+    if isinstance(result, Approximation):
+        return _mean_calls_table(frame)
     made = frame[frame.times > 0].sort_values("p99_us", ascending=False, kind="stable")
     shown = made.head(CALLS_SHOWN)
     title = "Calls, ms as the caller sees them (to about 3 %), slowest p99 first"
@@ -325,17 +336,23 @@ def calls_table(result: Simulation) -> Table:
     return table
 
 
-def stations_table(result: Simulation) -> Table:
+def _mean_calls_table(frame: pd.DataFrame) -> Table:
+    table = new_table("Calls, ms as the caller sees them, slowest first")
+    columns(table, "call", "mean")
+    shown = frame.sort_values("mean_us", ascending=False, kind="stable").head(CALLS_SHOWN)
+    for call, mean_us in zip(shown["call"], shown["mean_us"], strict=True):
+        table.add_row(escape(str(call)), numbers.digits(mean_us / 1000))
+    return table
+
+
+def stations_table(result: Simulation | Approximation) -> Table:
     """The busiest stations."""
     table = new_table("Busiest stations")
-    columns(table, "station", "servers", "busy", "expected")
-    for line in result.stations().head(STATIONS_SHOWN).itertuples():
-        table.add_row(
-            escape(str(line.station)),
-            str(line.servers),
-            f"{line.utilisation:.0%}",
-            f"{line.expected_utilisation:.0%}",
-        )
+    frame = result.stations()
+    shares = [name for name in ("utilisation", "expected_utilisation") if name in frame]
+    columns(table, "station", "servers", *["busy", "expected"][: len(shares)])
+    for _, line in frame.head(STATIONS_SHOWN).iterrows():
+        table.add_row(escape(str(line["station"])), str(line["servers"]), *[f"{line[name]:.0%}" for name in shares])
     return table
 
 
@@ -422,12 +439,22 @@ def notes(report: ComparisonReport | GrowthReport) -> Iterator[Text]:
         yield paragraph(f"  Note: {note}")
 
 
-def footer(source: Provenance) -> Text:
-    """What ± means, and what it takes to get the same numbers."""
+SIMULATED = (
+    "± is the 95 % sampling interval: this run was finite. Not in it: the error of the costs themselves; "
+    "--json has it as model_error."
+)
+APPROXIMATE = (
+    "Approximations of the analytic engine: nothing was simulated, so there is no ±. Left out --engine simulates."
+)
+
+
+def footer(source: Provenance, rows: Sequence[Row] = ()) -> Text:
+    """What ± means, and what it takes to get the same numbers. ``rows``: to say which engine they are from."""
+    engines = list(dict.fromkeys(row.engine for row in rows))
+    by = f"engine {' and '.join(engines)}; " if engines else ""
     lines = [
-        "± is the 95 % sampling interval: this run was finite. Not in it: the error of the costs themselves; "
-        "--json has it as model_error.",
-        f"Seed {source.seed}; costs {', '.join(source.costs)}; {source.machine}, price of {source.price_date}; "
+        APPROXIMATE if engines == ["analytic"] else SIMULATED,
+        f"Seed {source.seed}; {by}costs {', '.join(source.costs)}; {source.machine}, price of {source.price_date}; "
         f"meshsim {source.meshsim}. Dollars: the share of the nodes that it takes (docs/json.md).",
         f"Same numbers again: {source.command}",
     ]
