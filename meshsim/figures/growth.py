@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -15,6 +15,7 @@ from meshsim.results.rows import Crossover, GrowthReport, Row
 
 SAMPLING = "sampling error, 95 %"
 MODEL = "model error of the costs, 95 %"
+EXACT = ("memory", "config", "push")
 MOST_CROSSOVERS = 3
 """More marks than that collide."""
 
@@ -26,16 +27,15 @@ def growth_figure(
     log_x: bool = True,
     log_y: bool = True,
     here: float | None = None,
-    analytic: Mapping[str, Sequence[tuple[float, float]]] | None = None,
     theme: Theme = "light",
     height: int = 460,
 ) -> Figure:
     """``metric`` (a key of ``METRICS``) against the number of services, one line a data plane.
 
     A line carries up to two bands, each 95 % and never added up: the darker one is the sampling error, the
-    lighter one with a dotted edge the model error. ``analytic``: of a data plane, points (services, value in the unit
-    of the row) of a curve that was computed and not simulated; the simulated points then lie on it, or do not, as marks
-    without a line of their own. ``here`` draws a vertical line at that many services.
+    lighter one with a dotted edge the model error. Where the report has a curve of the analytic engine and the
+    metric is one that has to be simulated, the line is that curve, and the simulated points lie on it, or do not, as
+    marks. ``here`` draws a vertical line at that many services.
     Zeros cannot be drawn on a log axis and are left out. Raises MeshsimError for an unknown metric.
     """
     what = metric_named(metric)
@@ -46,9 +46,10 @@ def growth_figure(
     data: list[dict[str, Any]] = []
     for name, rows in lines.items():
         data += _bands(name, [row for row in rows if row in drawn], what, factor, log_y)
-    curves = {name: points for name, points in (analytic or {}).items() if name in lines and points}
-    for name, points in curves.items():
-        data.append(_curve(name, sorted(points), what, factor))
+    curves = {} if what.key in EXACT else by_dataplane([row for row in report.curve if row.dataplane in lines])
+    for name, rows in curves.items():
+        points = [(row.services, value) for row in rows if (value := what.of(row).value) is not None]
+        data.append(_curve(name, points, what, factor))
     for name, rows in lines.items():
         line = _line(name, [row for row in rows if row in drawn], what, factor)
         data.append({**line, "mode": "markers"} if name in curves else line)

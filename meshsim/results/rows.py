@@ -232,6 +232,10 @@ class GrowthReport(Out):
     application: str
     rate: Literal["per-service", "total"]
     rows: list[Row]
+    curve: list[Row] = Field(
+        default=[],
+        description="What the analytic engine says at these sizes and between them; empty if rows are its own",
+    )
     crossovers: list[Crossover]
     provenance: Provenance
     refused: list[Refused] = []

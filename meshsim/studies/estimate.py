@@ -7,7 +7,7 @@ import math
 from meshsim.engines.analytic import AnalyticResult
 from meshsim.results.rows import Attribution, Audit, Estimate, Quantiles, Row
 from meshsim.scenario.machine import Machine
-from meshsim.studies.row import QUANTILES, money, split_cores, within_costs
+from meshsim.studies.row import MIB, QUANTILES, money, split_cores, within_costs
 
 
 def estimated_row(result: AnalyticResult, dataplane: str, services: int, machine: Machine) -> Row:
@@ -50,6 +50,9 @@ def estimated_row(result: AnalyticResult, dataplane: str, services: int, machine
         pods=bill.pods,
         nodes=bill.nodes,
         usd_month=price.usd_month(cpu.total, bill.memory_mib),
+        config_mib=0.0 if bill.control_plane is None else bill.control_plane.config_bytes / MIB,
+        push_kib_s=0.0 if bill.control_plane is None else bill.control_plane.push_bytes_s / 1024,
+        control_plane_cores=0.0 if bill.control_plane is None else bill.control_plane.control_plane_cores,
         requests=0,
         failed=0,
         events=0,

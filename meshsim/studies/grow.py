@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations
+from itertools import combinations, pairwise
 from pathlib import Path
 from typing import Any, Literal, Unpack
 
@@ -22,7 +22,7 @@ from meshsim.studies.compare import run_points, split, with_difference
 from meshsim.studies.crossover import Gap, crossovers
 from meshsim.studies.inputs import Inputs, Settings, prepare_points
 from meshsim.studies.point import Point, cpu_difference, usd_difference
-from meshsim.studies.question import Common, ask
+from meshsim.studies.question import Common, Question, ask
 from meshsim.studies.report import Reported
 from meshsim.studies.row import MIB
 from meshsim.studies.setup import checked
@@ -84,6 +84,7 @@ def grow(
     at = {size: keep_pace(inputs, rates[size] / rps) for size in sizes}
     # The largest first: they take longest.
     tasks = [point for size in reversed(sizes) for point in prepare_points(at[size], settings, rates[size], size)]
+    curve = [] if settings.engine == "analytic" else _curve(asked, sizes, rps, rate)
     done, complete = run_points(asked, tasks, asked.on_progress)
     points, refused = split(done, complete)
     by_place = {(point.row.services, point.row.dataplane): point for point in points}
@@ -97,6 +98,7 @@ def grow(
                 for size, name in order
                 if (size, name) in by_place
             ],
+            curve=curve,
             crossovers=_crossovers(inputs, settings, rps, rates, by_place),
             provenance=asked.provenance("grow", "--services", ",".join(map(str, sizes)), "--rate", rate, rps=rps),
             refused=sorted(refused, key=lambda one: order.index((one.services, one.dataplane))),
@@ -104,6 +106,19 @@ def grow(
             partial=not complete,
         )
     )
+
+
+def _curve(asked: Question, sizes: Sequence[int], rps: float, rate: Rate) -> list[Row]:
+    """What the analytic engine says at the sizes and half-way between them, of what carries its load there."""
+    quick = replace(asked.settings, engine="analytic")
+    own = len(asked.inputs.application.services)
+    tasks = []
+    for size in sorted({*sizes, *(round(math.sqrt(a * b)) for a, b in pairwise(sizes))}):
+        growth = size / own if rate == "per-service" else 1.0
+        paced = keep_pace(asked.inputs, growth)
+        tasks += prepare_points(paced, quick, rps * growth, size)
+    done, _ = run_points(asked, tasks, None)
+    return [one.row for one in done if isinstance(one, Point)]
 
 
 def keep_pace(inputs: Inputs, growth: float) -> Inputs:

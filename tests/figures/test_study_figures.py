@@ -21,6 +21,7 @@ from meshsim.formats.study_pages import metastability_page, sensitivity_page, so
 from meshsim.results.rows import (
     Attribution,
     ComparisonReport,
+    Estimate,
     Influence,
     MetastabilityBoundary,
     MetastabilityCell,
@@ -158,8 +159,17 @@ def test_a_page_says_what_came_out_escapes_texts_and_loads_nothing(page: str, wo
 
 
 def test_an_analytic_curve_has_the_simulated_points_as_marks_on_it() -> None:
-    curve = {"cilium": [(1000, 20_000.0), (10, 5000.0)], "unknown": [(10, 1.0)]}
-    traces = growth_figure(growth(), "p50", analytic=curve)["data"]
+    report = growth()
+    some = report.rows[0]
+    told = [("cilium", 1000, 20_000.0), ("cilium", 10, 5000.0), ("unknown", 10, 1.0)]
+    latency = {value: some.latency_us.model_copy(update={"p50": Estimate(value=value)}) for *_, value in told}
+    curve = [
+        some.model_copy(update={"dataplane": name, "services": services, "latency_us": latency[value]})
+        for name, services, value in told
+    ]
+    report = report.model_copy(update={"curve": curve})
+    assert not [trace for trace in growth_figure(report, "memory")["data"] if trace.get("meta") == "analytic"]
+    traces = growth_figure(report, "p50")["data"]
     (drawn,) = [trace for trace in traces if trace.get("meta") == "analytic"]
     assert (drawn["x"], drawn["y"]) == ([10, 1000], [5.0, 20.0])
     modes = {trace["name"]: trace["mode"] for trace in traces if "mode" in trace}
