@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 import jsonschema
@@ -95,3 +96,22 @@ def test_a_metastability_map_in_words_in_json_and_as_a_page(tmp_path: Path) -> N
 )  # fmt: skip
 def test_wrong_questions_get_one_sentence(tmp_path: Path, arguments: list[str], message: str) -> None:
     assert message in " ".join(meshsim(*arguments, cwd=tmp_path, code=2).stderr.split())
+
+
+def test_the_analytic_engine_answers_run_compare_and_grow(tmp_path: Path) -> None:
+    (tmp_path / "s.yaml").write_text("application: two-tier\nload: {rps: 100}\nrun: {requests: 1000}\n")
+    asked = ["--engine", "analytic", "--json"]
+    for command in (
+        ["run", "s.yaml"],
+        ["compare", "two-tier", "--dataplanes", "no-mesh,linkerd"],
+        ["grow", "two-tier", "--services", "2,8", "--rps", "50", "--dataplanes", "no-mesh,linkerd", "--no-html"],
+    ):
+        report = json.loads(meshsim(*command, *asked, cwd=tmp_path).stdout)
+        assert {row["engine"] for row in report["rows"]} == {"analytic"}
+        again = shlex.split(report["provenance"]["command"])[1:]
+        assert json.loads(meshsim(*again, *asked[2:], cwd=tmp_path).stdout)["rows"] == report["rows"]
+        told = meshsim(*command, *asked[:2], cwd=tmp_path).stdout
+        assert "nothing was simulated" in told
+    assert "engine reference" in meshsim("run", "s.yaml", "--engine", "reference", cwd=tmp_path).stdout
+    refused = meshsim("compare", "two-tier", "--settle", *asked[:2], cwd=tmp_path, code=2).stderr
+    assert "reference or compiled" in refused
