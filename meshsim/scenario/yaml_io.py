@@ -13,12 +13,11 @@ from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
-from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
-from ruamel.yaml.nodes import MappingNode, Node, ScalarNode
+from yaml.error import MarkedYAMLError, YAMLError
 
 from meshsim.scenario.base import MeshsimError
 from meshsim.scenario.suggest import choices
+from meshsim.scenario.yaml_nodes import MappingNode, Node, ScalarNode, compose, value_of
 
 LARGEST_FILE = {".json": 8 << 20, ".toml": 256 << 10}
 """Bytes that are read at most, by ending; what cannot be read in a few seconds is no model file."""
@@ -112,11 +111,10 @@ def read_text(text: str, name: str, suffix: str = ".yaml") -> Document:
     if not text.strip():
         raise InputError(f"{name}:1: the file is empty")
     _refuse_large(name, len(text), suffix)
-    if re.search(r"[\[{]{200}", text):  # told at a glance; the YAML scanner would need seconds for it
+    if re.search(r"(?:[\[{]\s*|[?-][ \t]+){200}", text):  # told at a glance; the YAML scanner would need minutes for it
         raise InputError(f"{name}: is nested too deeply to be a model file")
-    yaml = YAML(typ="safe", pure=True)
     try:
-        node = yaml.compose(io.StringIO(text))
+        node = compose(text)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"{name}:{mark.line + 1}" if mark else name
@@ -130,7 +128,7 @@ def read_text(text: str, name: str, suffix: str = ".yaml") -> Document:
         raise InputError(f"{name}:1: the file is empty")
     document = Document(name, None)
     try:
-        document.data = _Builder(document, yaml).build(node, (), "")
+        document.data = _Builder(document).build(node, (), "")
     except RecursionError:
         raise InputError(f"{name}: is nested too deeply to be a model file") from None
     return document
@@ -153,9 +151,8 @@ def _read_plain(text: str, name: str, suffix: str) -> Document:
 class _Builder:
     """Turns YAML nodes into plain values, and writes down where each one stood."""
 
-    def __init__(self, document: Document, yaml: YAML) -> None:
+    def __init__(self, document: Document) -> None:
         self.document = document
-        self.yaml = yaml
         self.aliased = 0
         self.seen: set[int] = set()
         self.open: set[int] = set()
@@ -184,7 +181,7 @@ class _Builder:
         tag = str(node.tag or "").rsplit(":", 1)[-1]
         if tag in ("int", "float", "bool", "null"):
             try:
-                value = self.yaml.constructor.construct_object(node)
+                value = value_of(tag, str(node.value))
             except ValueError:
                 message = f"{_short(node.value)} received; no number that can be read"
                 raise InputError(self.document.at(where, message, line)) from None
@@ -358,6 +355,8 @@ def _short(value: Any, limit: int = 60) -> str:
 
 def write_yaml(model: BaseModel) -> str:
     """The model as YAML, without what equals its default; ``parse_text`` gives it back."""
+    from ruamel.yaml import YAML  # it takes its time, and few write
+
     yaml = YAML()
     yaml.indent(mapping=2, sequence=4, offset=2)
     yaml.width = 110

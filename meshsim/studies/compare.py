@@ -144,6 +144,8 @@ def run_points(
 ) -> tuple[list[Point | Refused], bool]:
     """Simulate; what was finished in the order of ``tasks``, and whether that is everything."""
     found: dict[int, Point | Refused] = {}
+    engines = {task.scenario.run.engine for task in tasks}
+    size = 0 if engines == {"analytic"} else asked.settings.requests
 
     def keep(index: int, one: Point | Refused) -> None:
         found[index] = one
@@ -152,7 +154,7 @@ def run_points(
         simulate_point,
         tasks,
         size=asked.settings.requests,
-        jobs=jobs_for(asked.jobs, len(tasks), asked.settings.requests),
+        jobs=jobs_for(asked.jobs, len(tasks), size),
         on_result=keep,
         on_progress=on_progress,
         should_stop=asked.should_stop,
