@@ -118,6 +118,8 @@ def read_text(text: str, name: str, suffix: str = ".yaml") -> Document:
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"{name}:{mark.line + 1}" if mark else name
+        if "nesting depth" in (error.problem or ""):
+            raise InputError(f"{where}: is nested too deeply to be a model file") from None
         column = f" (column {mark.column + 1})" if mark else ""
         raise InputError(f"{where}: not valid YAML{column}: {error.problem or error.context}") from None
     except YAMLError as error:
