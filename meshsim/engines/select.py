@@ -14,10 +14,15 @@ from meshsim.engines import compiled, reference
 from meshsim.plan.plan import Plan
 from meshsim.results.run import RunResult
 from meshsim.scenario.base import MeshsimError
-from meshsim.scenario.scenario import Run
+from meshsim.scenario.scenario import Engine, Run
 
 PATIENCE_S = 10.0
 """About half of what compiling takes."""
+
+
+def runs_on_threads(engine: Engine) -> bool:
+    """Whether a run holds the interpreter for a small part of its time only: machine code lets go of it."""
+    return engine != "reference" and compiled.is_kept()
 
 
 def run(

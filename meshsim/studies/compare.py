@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Unpack
 
+from meshsim.engines import select
 from meshsim.plan.lower import OverloadedError
 from meshsim.results.rows import ComparisonReport, Refused, Row
 from meshsim.scenario.application import Application
@@ -158,6 +159,7 @@ def run_points(
         on_result=keep,
         on_progress=on_progress,
         should_stop=asked.should_stop,
+        threads=select.runs_on_threads(asked.settings.engine),
     )
     return [found[index] for index in sorted(found)], complete
 

@@ -1,6 +1,6 @@
 """Run independent tasks on all cores with progress and a way to stop; what was finished is never lost.
 
-The tasks run in loky processes (joblib). A small file mapped into memory carries the progress of each of them to
+The tasks run in loky processes, or on threads where their work lets go of the interpreter (joblib). A small file mapped into memory carries the progress of each of them to
 the caller, and the wish to stop back. The caller's thread only waits and reports, so its callbacks run where it
 called from, and Ctrl-C arrives there.
 """
@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-import joblib
 import numpy as np
 
 T = TypeVar("T")
@@ -42,11 +41,13 @@ def run_all(
     on_progress: Progress | None = None,
     should_stop: Stop | None = None,
     admit: Callable[[int], bool] | None = None,
+    threads: bool = False,
 ) -> bool:
     """Do every task, each counted as ``size`` units; hand each result over as (index, result) when it is there.
 
     ``jobs`` processes at a time, -1 for one a core; 1 stays in this process. ``work`` and the tasks must be
-    picklable for more than one. An error in a task, or in ``on_result``, stops the rest and is raised.
+    picklable for more than one. ``threads`` instead of processes begin at once, and need work that holds the
+    interpreter for a small part of its time only (``meshsim.engines.select.runs_on_threads``). An error in a task, or in ``on_result``, stops the rest and is raised.
     ``admit(index)`` is asked before a task is begun, maybe from another thread; False passes it over.
     Returns True if everything was done, False if ``should_stop`` or Ctrl-C cut it short.
     """
@@ -55,7 +56,7 @@ def run_all(
         return _here(work, tasks, tell, on_result, should_stop, admit or _always)
     with tempfile.TemporaryDirectory(prefix="meshsim-", ignore_cleanup_errors=True) as folder:
         board = _Board(Path(folder) / "progress", len(tasks))
-        return _in_processes(work, tasks, jobs, board, tell, on_result, should_stop, admit or _always)
+        return _side_by_side(work, tasks, jobs, board, tell, on_result, should_stop, admit or _always, threads)
 
 
 class _Teller:
@@ -113,6 +114,8 @@ def _always(index: int) -> bool:
 
 def cores(jobs: int) -> int:
     """Processes that ``jobs`` stands for."""
+    import joblib
+
     return int(joblib.effective_n_jobs(jobs))
 
 
@@ -158,7 +161,7 @@ def _one(work: Work[T, R], index: int, task: T, board: _Board) -> tuple[int, R |
     return index, result
 
 
-def _in_processes(
+def _side_by_side(
     work: Work[T, R],
     tasks: Sequence[T],
     jobs: int,
@@ -167,7 +170,10 @@ def _in_processes(
     on_result: Callable[[int, R], None],
     should_stop: Stop | None,
     admit: Callable[[int], bool],
+    threads: bool,
 ) -> bool:
+    import joblib  # takes a quarter of a second to import, which a study in one process need not wait for
+
     outcomes: queue.SimpleQueue[Any] = queue.SimpleQueue()
 
     def calls() -> Iterator[Any]:
@@ -183,10 +189,10 @@ def _in_processes(
         try:
             parallel = joblib.Parallel(
                 n_jobs=jobs,
-                backend="loky",
+                backend="threading" if threads else "loky",
                 return_as="generator_unordered",
                 batch_size=1,
-                initializer=_ignore_interrupts,
+                **({} if threads else {"initializer": _ignore_interrupts}),
             )
             for outcome in parallel(calls()):
                 outcomes.put(outcome)

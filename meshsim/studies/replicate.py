@@ -126,7 +126,10 @@ def replicate(
 def _reseeded(task: Prepared, more: int) -> Prepared:
     run = task.scenario.run
     seed = run.model_copy(update={"seed": run.seed + more})
-    return replace(task, scenario=task.scenario.model_copy(update={"run": seed}))
+    again = replace(task, scenario=task.scenario.model_copy(update={"run": seed}))
+    if "plan" in vars(task):  # lowered in this process: the seed is no part of it
+        vars(again)["plan"] = task.plan
+    return again
 
 
 def pool(points: Sequence[Point]) -> Point:

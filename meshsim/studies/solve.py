@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Unpack
 
+from meshsim.engines import select
 from meshsim.results.rows import Estimate, Solution, SolutionReport, Trial
 from meshsim.scenario.application import Application, Resources
 from meshsim.scenario.base import MeshsimError
@@ -364,6 +365,7 @@ def solve(
     complete = run_all(
         work, cases, size=asked.settings.requests, jobs=jobs_for(asked.jobs, len(cases), 10 * asked.settings.requests),
         on_result=found.__setitem__, on_progress=asked.on_progress, should_stop=asked.should_stop,
+        threads=select.runs_on_threads(asked.settings.engine),
     )  # fmt: skip
     own = ["--find", find, "--target", f"{plain(target_ms)}ms", "--of", of, "--budget", str(budget)]
     own += [*option("service", service), *option("proxy", proxy), *option("services", services)]

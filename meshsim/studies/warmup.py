@@ -68,7 +68,7 @@ def find_warmup(
         found: dict[int, float] = {}
         complete = run_all(
             settled_after, left, size=length, jobs=jobs, on_result=found.__setitem__, on_progress=on_progress,
-            should_stop=should_stop,
+            should_stop=should_stop, threads=select.runs_on_threads(left[0].scenario.run.engine),
         )  # fmt: skip
         if not complete:
             return None

@@ -35,10 +35,14 @@ def refuse(task, tick, stop):
     return slow(task, tick, stop)
 
 
-@pytest.mark.parametrize("jobs", [1, 2])
-def test_every_result_arrives_under_its_own_index(jobs):
+WAYS = [(1, False), (2, False), (2, True)]
+"""In turn, in processes, on threads."""
+
+
+@pytest.mark.parametrize(("jobs", "threads"), WAYS)
+def test_every_result_arrives_under_its_own_index(jobs, threads):
     found = {}
-    assert run_all(square, [3, 4, 5], size=10, jobs=jobs, on_result=found.__setitem__)
+    assert run_all(square, [3, 4, 5], size=10, jobs=jobs, on_result=found.__setitem__, threads=threads)
     assert found == {0: 9, 1: 16, 2: 25}
 
 
@@ -50,12 +54,13 @@ def test_progress_only_grows_and_ends_at_the_total(jobs):
     assert seen[-1] == (30, 30, "3 of 3 runs done")
 
 
-@pytest.mark.parametrize("jobs", [1, 2])
-def test_stopping_keeps_what_was_finished(jobs):
+@pytest.mark.parametrize(("jobs", "threads"), WAYS)
+def test_stopping_keeps_what_was_finished(jobs, threads):
     found = {}
     complete = run_all(
-        slow, [0, 1, 2, 3], size=1, jobs=jobs, on_result=found.__setitem__, should_stop=lambda: 0 in found
-    )
+        slow, [0, 1, 2, 3], size=1, jobs=jobs, on_result=found.__setitem__, should_stop=lambda: 0 in found,
+        threads=threads,
+    )  # fmt: skip
     assert not complete
     assert 0 in found
     assert len(found) < 4
