@@ -11,6 +11,7 @@ from meshsim.engines import compiled, reference
 from meshsim.plan.plan import Plan
 from meshsim.results.histogram import BatchedHistogram
 from meshsim.results.run import RunResult
+from meshsim.results.sample import Sample
 from meshsim.scenario.scenario import Run
 
 
@@ -21,7 +22,7 @@ def counted(value: Any) -> Any:
         return value.sum_ns, [(int(b), int(c), int(value.cells[b, c])) for b, c in filled]
     if isinstance(value, np.ndarray):
         return value.tolist()
-    if isinstance(value, list):
+    if isinstance(value, list | Sample):
         return [counted(v) for v in value]
     if hasattr(value, "__dict__") and not isinstance(value, type):
         return {name: counted(v) for name, v in vars(value).items()}
@@ -39,5 +40,5 @@ def run_on_both(plan: Plan, settings: Run) -> RunResult:
     """The reference engine's result, after the compiled engine has given the same."""
     expected = reference.run(plan, settings)
     wrong = differences(expected, compiled.run(plan, settings))
-    assert not wrong, f"the compiled engine differs in {', '.join(wrong)}: {wrong}"
+    assert not wrong, f"the compiled engine differs in {', '.join(wrong)}: {str(wrong)[:2000]}"
     return expected

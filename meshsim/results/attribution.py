@@ -12,9 +12,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from meshsim.plan.plan import Component, Op, Plan, Tag
+from meshsim.results.paths import Paths, critical_paths
 from meshsim.results.rows import Attribution
 from meshsim.results.run import RequestRecord, Span
+from meshsim.results.sample import Sample
 from meshsim.scenario.base import MeshsimError
 
 Phase = Literal["running", "queueing", "waiting"]
@@ -91,42 +96,48 @@ def critical_path(record: RequestRecord, plan: Plan) -> list[Piece]:
 
 
 def attribute(
-    records: Sequence[RequestRecord], plan: Plan, cohort: tuple[float, float] | None = None
+    records: Sequence[RequestRecord] | Paths, plan: Plan, cohort: tuple[float, float] | None = None
 ) -> list[Attribution]:
     """Mean time on the critical path over the records, us, by component and operation, largest first.
 
     The kernel's share of a piece of work is told apart as component ``kernel`` of the same operation.
     ``cohort`` (low, high) takes only the records whose latency lies between these two quantiles of the
     records' latencies: (0.99, 1.0) asks where the slowest hundredth spends its time. Without records there is
-    nothing to tell: [].
+    nothing to tell: []. Who needs more than one cohort finds the paths once (``critical_paths``).
     """
-    chosen = records if cohort is None else _between(records, *cohort)
-    if not chosen:
+    paths = records if isinstance(records, Paths) else critical_paths(Sample.of(records), plan)
+    if paths.broken:
+        raise AttributionError(next(iter(paths.broken.values())))
+    chosen = _between(paths, *(cohort or (0.0, 1.0)))
+    if not chosen.any():
         return []
-    totals: dict[tuple[Component, str], dict[Phase, float]] = {}
-
-    def add(component: Component, operation: str, phase: Phase, ns: float) -> None:
-        totals.setdefault((component, operation), dict.fromkeys(PHASES, 0.0))[phase] += ns
-
-    for record in chosen:
-        for piece in critical_path(record, plan):
-            tag = piece.tag
-            in_kernel = tag.kernel_share * piece.ns if piece.phase == "running" else 0.0
-            add(tag.component, tag.operation, piece.phase, piece.ns - in_kernel)
-            if in_kernel:
-                add("kernel", tag.operation, piece.phase, in_kernel)
-    scale = US * len(chosen)
-    largest_first = sorted(totals.items(), key=lambda item: (-sum(item[1].values()), item[0]))
+    mine = chosen[paths.record]
+    cells = paths.tag[mine] * len(PHASES) + paths.phase[mine]
+    sums = np.zeros(len(plan.tags) * len(PHASES), dtype=np.int64)
+    np.add.at(sums, cells, paths.ns[mine])
+    totals: dict[tuple[Component, str], NDArray[np.float64]] = {}
+    for tag, spent in zip(plan.tags, sums.reshape(-1, len(PHASES)).astype(np.float64), strict=True):
+        if spent.any():
+            in_kernel = np.array([tag.kernel_share * spent[0], 0.0, 0.0])
+            _add(totals, (tag.component, tag.operation), spent - in_kernel)
+            if in_kernel.any():
+                _add(totals, ("kernel", tag.operation), in_kernel)
+    scale = US * int(chosen.sum())
+    largest_first = sorted(totals.items(), key=lambda item: (-item[1].sum(), item[0]))
     return [
         Attribution(
             component=component,
             operation=operation,
-            running_us=spent["running"] / scale,
-            queueing_us=spent["queueing"] / scale,
-            waiting_us=spent["waiting"] / scale,
+            **{f"{phase}_us": float(ns) / scale for phase, ns in zip(PHASES, spent, strict=True)},
         )
         for (component, operation), spent in largest_first
     ]
+
+
+def _add(
+    totals: dict[tuple[Component, str], NDArray[np.float64]], where: tuple[Component, str], ns: NDArray[np.float64]
+) -> None:
+    totals[where] = totals[where] + ns if where in totals else ns
 
 
 def _children(record: RequestRecord) -> dict[tuple[int, int], Span]:
@@ -165,10 +176,13 @@ def _pieces(stretch: Stretch, plan: Plan) -> list[Piece]:
     return [piece for piece in pieces if piece.ns]
 
 
-def _between(records: Sequence[RequestRecord], low: float, high: float) -> list[RequestRecord]:
+def _between(paths: Paths, low: float, high: float) -> NDArray[np.bool_]:
+    """(r,) which requests lie between two quantiles of their latencies."""
     if not 0.0 <= low < high <= 1.0:
         raise MeshsimError(f"cohort ({low:g}, {high:g}): two quantiles from 0 to 1, the lower one first")
-    by_latency = sorted(records, key=lambda r: (r.spans[0].end_ns - r.spans[0].start_ns, r.request))
+    by_latency = np.lexsort((paths.request, paths.latency_ns))
     # Rounded first: 0.99 x 200 is a little less than 198.
     first, last = (round(q * len(by_latency), 6) for q in (low, high))
-    return by_latency[math.floor(first) : math.ceil(last)]
+    chosen = np.zeros(len(by_latency), dtype=np.bool_)
+    chosen[by_latency[math.floor(first) : math.ceil(last)]] = True
+    return chosen

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from meshsim.results.attribution import AttributionError, critical_path
+from meshsim.results.paths import Paths, critical_paths
 from meshsim.results.rows import Audit
 from meshsim.results.run import RunResult
+from meshsim.results.sample import Sample
 
 FEW_RECORDS = 30
 """Whole requests below which the spread of CPU time between requests is not known well enough."""
@@ -33,8 +34,9 @@ class Check:
     sentence: str
 
 
-def audit(result: RunResult) -> Audit:
-    """Check a run. ``ok`` if every law holds; the sentences of broken laws come first, and begin with FAILED.
+def audit(result: RunResult, paths: Paths | None = None) -> Audit:
+    """Check a run; ``paths``: its critical paths, if they are known already. ``ok`` if every law holds; the
+    sentences of broken laws come first, and begin with FAILED.
 
     Less CPU time than the plan expects is a WARNING only: that comparison is statistical.
     """
@@ -45,7 +47,7 @@ def audit(result: RunResult) -> Audit:
         _littles_law(result),
         _utilisation_law(result),
         _capacity(result),
-        _attribution(result),
+        _attribution(paths or critical_paths(Sample.of(result.records), result.plan)),
     ]
     failed = [f"FAILED {check.sentence}" for check in laws if not check.holds]
     passed = [check.sentence for check in laws if check.holds]
@@ -139,21 +141,15 @@ def _capacity(result: RunResult) -> Check:
     )
 
 
-def _attribution(result: RunResult) -> Check:
-    """``critical_path`` covers the latency of every whole request, or raises."""
-    broken: list[str] = []
-    pieces = 0
-    for record in result.records:
-        try:
-            pieces += len(critical_path(record, result.plan))
-        except AttributionError as error:
-            broken.append(str(error))
-    whole = len(result.records)
-    if broken:
-        return Check(False, f"Attribution: wrong for {len(broken)} of {whole} whole requests, first for {broken[0]}.")
+def _attribution(paths: Paths) -> Check:
+    """The critical path of every whole request covers its latency."""
+    whole = len(paths.request)
+    if paths.broken:
+        first = next(iter(paths.broken.values()))
+        return Check(False, f"Attribution: wrong for {len(paths.broken)} of {whole} whole requests, first for {first}.")
     return Check(
         True,
-        f"Attribution: the {pieces} pieces of {whole} whole requests add up to their latencies exactly.",
+        f"Attribution: the {len(paths)} pieces of {whole} whole requests add up to their latencies exactly.",
     )
 
 
@@ -170,7 +166,7 @@ def _expected_cpu(result: RunResult) -> Check:
     expected = float((plan.station_load * plan.station_servers)[is_cpu].sum()) * 1e9 / plan.rps
     # Requests in flight have used some of it already, so this errs upwards, and the check is for too little.
     measured = float(sums.busy_ns[is_cpu].sum()) / max(result.answered, 1)
-    each = [sum(running for span in r.spans for *_, running in span.segments) for r in result.records]
+    each = Sample.of(result.records).cpu_ns
     error = float(np.std(each, ddof=1)) / max(result.answered, 1) ** 0.5
     return Check(
         measured >= expected * (1 - ROUNDING) - STANDARD_ERRORS * error,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from meshsim.plan.plan import Ints, Plan
@@ -80,7 +81,7 @@ class RunResult:
     measured: int
     events: int
     end_ns: int
-    records: list[RequestRecord]
+    records: Sequence[RequestRecord]
     cancelled: bool = False
     measured_failed: int = 0
     """Of the measured requests; ``measured`` counts good and failed ones."""

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 from meshsim.plan.plan import CPU_SLOT, Op, Plan
 from meshsim.results.attribution import PHASES, Phase, attribute
+from meshsim.results.paths import Paths, critical_paths
 from meshsim.results.rows import Attribution, Tail
 from meshsim.results.run import RequestRecord
+from meshsim.results.sample import Sample
 
 TYPICAL = (0.45, 0.55)
 FEWEST = 500
@@ -88,18 +90,20 @@ def kind_of(component: str, operation: str, phase: Phase, throttled: bool) -> st
     return "wake-up" if operation.endswith(".wakeup") else "other waiting"
 
 
-def tail(records: Sequence[RequestRecord], plan: Plan, throttles: int = 0) -> Tail | None:
+def tail(records: Sequence[RequestRecord] | Paths, plan: Plan, throttles: int = 0) -> Tail | None:
     """Both cohorts; None if fewer than 500 requests were kept whole. ``throttles``: how often a CPU limit was met."""
-    if len(records) < FEWEST:
+    paths = records if isinstance(records, Paths) else critical_paths(Sample.of(records), plan)
+    whole = len(paths.request)
+    if whole < FEWEST:
         return None
-    slowest = min(0.99, 1 - SLOWEST / len(records))
+    slowest = min(0.99, 1 - SLOWEST / whole)
     return Tail(
-        typical=attribute(records, plan, TYPICAL),
-        slowest=attribute(records, plan, (slowest, 1.0)),
+        typical=attribute(paths, plan, TYPICAL),
+        slowest=attribute(paths, plan, (slowest, 1.0)),
         throttled=_limited(plan) if throttles else [],
         slowest_from=slowest,
-        typical_requests=_between(len(records), *TYPICAL),
-        slowest_requests=_between(len(records), slowest, 1.0),
+        typical_requests=_between(whole, *TYPICAL),
+        slowest_requests=_between(whole, slowest, 1.0),
     )
 
 

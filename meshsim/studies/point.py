@@ -12,6 +12,7 @@ from meshsim.results.histogram import BatchedHistogram
 from meshsim.results.intervals import quantile_difference
 from meshsim.results.rows import Difference, Estimate, Quantiles, Refused, Row
 from meshsim.results.run import RunResult
+from meshsim.results.sample import Sample
 from meshsim.scenario.capabilities import CapabilityError
 from meshsim.studies.estimate import estimated_row
 from meshsim.studies.pool import Stop, Tick
@@ -49,10 +50,8 @@ def simulate_point(prepared: Prepared, tick: Tick, stop: Stop) -> Point | Refuse
 def as_point(prepared: Prepared, result: RunResult) -> Point:
     """Keep of a run what studies need; the plan and the records are left behind."""
     row = make_row(result, prepared.dataplane.name, len(prepared.application.services), prepared.machine)
-    cpu = {
-        record.request: sum(running for span in record.spans for *_, running in span.segments)
-        for record in result.records
-    }
+    sample = Sample.of(result.records)
+    cpu = dict(zip(sample.requests.tolist(), sample.cpu_ns.tolist(), strict=True))
     return Point(row, result.latency, cpu, money(result.plan, prepared.machine))
 
 

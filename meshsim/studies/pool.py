@@ -1,8 +1,8 @@
 """Run independent tasks on all cores with progress and a way to stop; what was finished is never lost.
 
-The tasks run in loky processes, or on threads where their work lets go of the interpreter (joblib). A small file mapped into memory carries the progress of each of them to
-the caller, and the wish to stop back. The caller's thread only waits and reports, so its callbacks run where it
-called from, and Ctrl-C arrives there.
+The tasks run in loky processes, or on threads where their work lets go of the interpreter (joblib). A small file
+mapped into memory carries the progress of each of them to the caller, and the wish to stop back. The caller's thread
+only waits and reports, so its callbacks run where it called from, and Ctrl-C arrives there.
 """
 
 from __future__ import annotations
@@ -47,7 +47,8 @@ def run_all(
 
     ``jobs`` processes at a time, -1 for one a core; 1 stays in this process. ``work`` and the tasks must be
     picklable for more than one. ``threads`` instead of processes begin at once, and need work that holds the
-    interpreter for a small part of its time only (``meshsim.engines.select.runs_on_threads``). An error in a task, or in ``on_result``, stops the rest and is raised.
+    interpreter for a small part of its time only (``meshsim.engines.select.runs_on_threads``). An error in a task,
+    or in ``on_result``, stops the rest and is raised.
     ``admit(index)`` is asked before a task is begun, maybe from another thread; False passes it over.
     Returns True if everything was done, False if ``should_stop`` or Ctrl-C cut it short.
     """
@@ -187,13 +188,11 @@ def _side_by_side(
 
     def drain() -> None:
         try:
-            parallel = joblib.Parallel(
-                n_jobs=jobs,
-                backend="threading" if threads else "loky",
-                return_as="generator_unordered",
-                batch_size=1,
-                **({} if threads else {"initializer": _ignore_interrupts}),
-            )
+            options: dict[str, Any] = {"n_jobs": jobs, "return_as": "generator_unordered", "batch_size": 1}
+            if threads:
+                parallel = joblib.Parallel(backend="threading", **options)
+            else:
+                parallel = joblib.Parallel(backend="loky", initializer=_ignore_interrupts, **options)
             for outcome in parallel(calls()):
                 outcomes.put(outcome)
         except BaseException as error:

@@ -12,8 +12,10 @@ from meshsim.plan.plan import Plan
 from meshsim.results.attribution import attribute
 from meshsim.results.audit import audit
 from meshsim.results.intervals import estimate_quantile, mean_interval
+from meshsim.results.paths import critical_paths
 from meshsim.results.rows import Attribution, Band, CpuCores, ModelError, Quantiles, Row, Scaled, StartUpLink
 from meshsim.results.run import RunResult
+from meshsim.results.sample import Sample
 from meshsim.results.tail import tail
 from meshsim.scenario.machine import Machine
 
@@ -55,7 +57,9 @@ def make_row(result: RunResult, dataplane: str, services: int, machine: Machine)
     cores_by_tag = _cores_by_tag(result)
     cpu = split_cores(plan, cores_by_tag)
     price = money(plan, machine)
-    attribution = attribute(result.records, plan)
+    paths = critical_paths(Sample.of(result.records), plan)
+    checked = audit(result, paths)  # first: it tells of records that contradict themselves
+    attribution = [] if paths.broken else attribute(paths, plan)
     latency = Quantiles(**{name: estimate_quantile(result.latency, q) for name, q in QUANTILES.items()})
     mean = mean_interval(result.latency)
     utilisation = _utilisation(result)
@@ -88,8 +92,8 @@ def make_row(result: RunResult, dataplane: str, services: int, machine: Machine)
         utilisation=float(utilisation[worst]),
         model_error=within_costs(plan, cores_by_tag, cpu, price, attribution, latency.p50.value, mean.value),
         attribution=attribution,
-        tail=tail(result.records, plan, result.counts.get("cpu_throttles", 0)),
-        audit=audit(result),
+        tail=None if paths.broken else tail(paths, plan, result.counts.get("cpu_throttles", 0)),
+        audit=checked,
     )
 
 

@@ -10,9 +10,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from meshsim.engines import select
 from meshsim.plan.lower import OverloadedError
 from meshsim.plan.place import PlacementError
+from meshsim.results.sample import Sample
 from meshsim.results.transient import mser5
 from meshsim.scenario.application import Application, Step
 from meshsim.scenario.capabilities import CapabilityError
@@ -100,9 +103,10 @@ def settled_after(task: Prepared, tick: Tick, stop: Stop) -> float | None:
     result = select.run(plan, task.scenario.run, on_progress=tick, should_stop=stop)
     if result.cancelled:
         return None
-    whole = sorted(result.records, key=lambda record: record.request)
-    after = mser5([record.spans[0].end_ns - record.spans[0].start_ns for record in whole])
-    return math.inf if after is None else float(whole[after].request) if after else 0.0
+    sample = Sample.of(result.records)
+    order = np.argsort(sample.requests)
+    after = mser5(sample.latency_ns[order].tolist())
+    return math.inf if after is None else float(sample.requests[order][after]) if after else 0.0
 
 
 def own_time_s(application: Application) -> float:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from both_engines import run_on_both
+from results.test_paths import all_at_once, one_by_one
 
 from meshsim.results.audit import audit
 from meshsim.results.run import RunResult
@@ -50,6 +51,7 @@ def test_all_mechanisms_together_obey_the_laws(dataplane: str) -> None:
     result = once(dataplane)
     said = audit(result)
     assert said.ok, said.checks
+    assert all_at_once(result.records, result.plan) == one_by_one(result.records, result.plan)
     assert result.sent == result.answered + result.failed + result.in_flight
     assert result.failures["REFUSED"] > 0
     assert result.counts["attempts"] > 0

@@ -11,20 +11,21 @@ from meshsim.plan.plan import Op, Tag
 from meshsim.results.histogram import BatchedHistogram
 from meshsim.results.run import RequestRecord, RunResult, Span, StationSums
 
-WORK, PROXY, ACQUIRE, WAIT, JOIN, RELEASE = range(6)
+WORK, PROXY, ACQUIRE, WAIT, JOIN, RELEASE, ATTEMPT = range(7)
 """Instructions of the plan, by number."""
 APP = Tag("application", "application.compute")
 FORWARD = Tag("proxy", "proxy.box.http1.request", kernel_share=0.25)
 THREADS = Tag("application", "application.threads")
+RETRY = Tag("application", "resilience.wait")
 WIRE = Tag("network", "kernel.wire.same-node")
 
 
 def plan() -> Any:
     """Only what attribution and audit look at."""
     return SimpleNamespace(
-        op=np.array([Op.WORK, Op.WORK, Op.ACQUIRE, Op.WAIT, Op.JOIN, Op.RELEASE]),
-        tag=np.array([0, 1, 2, 3, -1, -1]),
-        tags=[APP, FORWARD, THREADS, WIRE],
+        op=np.array([Op.WORK, Op.WORK, Op.ACQUIRE, Op.WAIT, Op.JOIN, Op.RELEASE, Op.ATTEMPT]),
+        tag=np.array([0, 1, 2, 3, -1, -1, 4]),
+        tags=[APP, FORWARD, THREADS, WIRE, RETRY],
         station_names=["CPU of node 1", "threads of a-1"],
         station_servers=np.array([2, 4]),
         station_is_cpu=np.array([True, False]),
@@ -48,7 +49,7 @@ def result(**changes: Any) -> RunResult:
     fields: dict[str, Any] = {
         "plan": plan(), "engine": "by hand", "seed": 1, "latency": BatchedHistogram.from_values([[100], []]),
         "entry_latency": [BatchedHistogram.from_values([[100], []])], "call_latency": [], "window_ns": 0,
-        "cpu_ns": np.zeros((1, 4), np.int64), "stations": sums(), "sent": 2, "answered": 1, "failed": 0,
+        "cpu_ns": np.zeros((1, 5), np.int64), "stations": sums(), "sent": 2, "answered": 1, "failed": 0,
         "in_flight": 1, "measured": 1, "events": 3, "end_ns": 2000, "records": [lone()],
     }  # fmt: skip
     return RunResult(**{**fields, **changes})

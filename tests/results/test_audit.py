@@ -72,7 +72,7 @@ def two() -> BatchedHistogram:
             {"stations": sums(busy_ns=[90, 151])},
         ),
         (
-            "Attribution: wrong for 1 of 2 whole requests, first for request 7, span 0",
+            "Attribution: wrong for 1 of 2 whole requests, first for request 7: a span has a gap",
             {"records": [lone(), RequestRecord(7, [span(0, -1, [(WORK, 0, 4, 4), (WORK, 5, 9, 4)])])]},
         ),
     ],

@@ -75,7 +75,7 @@ def test_a_study_that_is_stopped_keeps_its_finished_rounds() -> None:
 
     def stop() -> bool:
         asked.append(1)
-        return len(asked) > 3
+        return len(asked) > 12
 
     world = application(service("a", [compute(1000)]))
     found = compare(

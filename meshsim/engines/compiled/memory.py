@@ -18,7 +18,8 @@ from meshsim.plan.draws import STRIDE, child_key
 from meshsim.plan.plan import CPU_SLOT, Ints, Op, Plan, Status
 from meshsim.plan.routes import POLICY, POOL, ROUTE
 from meshsim.results.histogram import BatchedHistogram
-from meshsim.results.run import RequestRecord, RunResult, Span, StationSums
+from meshsim.results.run import RunResult, StationSums
+from meshsim.results.sample import Sample
 from meshsim.results.timeline import Timeline
 from meshsim.scenario.base import MeshsimError
 from meshsim.scenario.scenario import Run
@@ -324,7 +325,7 @@ class Memory:
             scaling=scaling,
             events=self[at.EVENTS],
             end_ns=now,
-            records=self._records(),
+            records=self._sample(),
             cancelled=cancelled,
         )
 
@@ -348,21 +349,13 @@ class Memory:
         timeline.good, timeline.failed, timeline.latency_ns = (row.tolist() for row in self.arrays["TIMELINE"])
         return timeline
 
-    def _records(self) -> list[RequestRecord]:
+    def _sample(self) -> Sample:
         """Whole requests of the sample whose answer is there, with all that was written down of them."""
-        numbers = self.arrays["RECORDS"][: self[at.RECORDS_USED]].tolist()
-        records = [RequestRecord(number, []) for number in numbers]
         used = self[at.SPANS_USED]
-        spans = []
-        for row in self.arrays["SPANS"][: used * at.SPAN_ROW].reshape(used, at.SPAN_ROW).tolist():
-            record, number, parent, call, source, destination, start, end, detached, status = row
-            span = Span(number, parent, call, source, destination, start, end, bool(detached), status)
-            spans.append(span)
-            records[record].spans.append(span)
+        spans = self.arrays["SPANS"][: used * at.SPAN_ROW].reshape(used, at.SPAN_ROW)
         used = self[at.SEGMENTS_USED]
-        for row in self.arrays["SEGMENTS"][: used * at.SEGMENT_ROW].reshape(used, at.SEGMENT_ROW).tolist():
-            spans[row[0]].segments.append((row[1], row[2], row[3], row[4]))
-        return [record for record in records if record.spans and record.spans[0].end_ns >= 0]
+        segments = self.arrays["SEGMENTS"][: used * at.SEGMENT_ROW].reshape(used, at.SEGMENT_ROW)
+        return Sample(self.arrays["RECORDS"][: self[at.RECORDS_USED]].copy(), spans.copy(), segments.copy())
 
 
 def histogram(cells: NDArray[Any], sums: Ints, sub_bits: int) -> BatchedHistogram:
