@@ -118,7 +118,8 @@ def _shared(pair: Pair, bench: Bench, low: Demand) -> None:
 
 def wakeups(sample: Sample) -> float:
     """Of a request: counted, or two messages x (1 - rho)."""
-    return sample.values.get("sleeps", 2 * max(0.0, 1 - sample.values["busy"]))
+    values = sample.values
+    return values["sleeps"] if "sleeps" in values else 2 * max(0.0, 1 - values["busy"])
 
 
 @dataclass(frozen=True)
@@ -255,7 +256,7 @@ def _costs(samples: Samples, kind: Kind) -> list[Cost]:
                 conditions=("bytes of TCP" if protocol == "tcp" else "HTTP/1.1") + ", 64 B, one worker on a CPU of its "
                 "own, redirected by iptables",
                 cpu=turn,
-                kernel_share=kernel_share(seen),
+                kernel_share=kernel_share(seen) or kernel_share(low),
                 taken_off="wake-ups, and the work of each message",
             )
         )
@@ -274,7 +275,8 @@ def _unexplained(added: Floats, low: list[Sample]) -> str:
 
 def kernel_share(samples: list[Sample]) -> float:
     """System time over all CPU time of the proxy, median over samples."""
-    return float(np.median([s.values["kernel_share"] for s in samples])) if samples else 0.0
+    known = [s.values["kernel_share"] for s in samples if "kernel_share" in s.values]
+    return float(np.median(known)) if known else 0.0
 
 
 def _cv(low: list[Sample]) -> float:
