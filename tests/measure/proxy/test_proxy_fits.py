@@ -65,7 +65,13 @@ def worlds(seed=1, turns=True):
             cpu = noisy(rng, WORK + BYTE * (request + response - 2 * messages.SMALL)) + tcp_turned
             settings = {"protocol": "tcp", "request_bytes": request, "response_bytes": response}
             add(messages.name(ENVOY), number, settings, cpu_ns=cpu, **base)
-        add(messages.name(ENVOY), number, {"protocol": "tcp", "connection": "new"}, cpu_ns=WORK + tcp_turned + 250e3, **base)
+        add(
+            messages.name(ENVOY),
+            number,
+            {"protocol": "tcp", "connection": "new"},
+            cpu_ns=WORK + tcp_turned + 250e3,
+            **base,
+        )
         for size in security.SIZES:
             for name, extra in (("none", 0.0), ("mtls", 4 * (3_000 + 0.5 * size))):
                 settings = {"security": name, "bytes": size}
