@@ -38,6 +38,10 @@ PROXY = (
 )  # fmt: skip
 
 
+MAY_BE_LEFT_OUT = ("kernel.wakeup", "proxy.box.turn", "proxy.box.tcp.turn")
+"""Operations that a book may have in others: they are there only where they are given."""
+
+
 def cost(operation: str, **fields: Any) -> Cost:
     """A cost made up for a test."""
     return Cost(
@@ -51,10 +55,11 @@ def cost(operation: str, **fields: Any) -> Cost:
 
 
 def costs(**known: dict[str, Any]) -> Costs:
-    """Every operation for free, but for those given: ``kernel__tcp__send={"cpu_ns": 5}``."""
+    """Every operation that a book must price for free, but for those given: ``kernel__tcp__send={"cpu_ns": 5}``."""
     given = {name.replace("__", ".").replace("_", "-"): fields for name, fields in known.items()}
     names = [f"kernel.{name}" for name in KERNEL] + [f"proxy.box.{name}" for name in PROXY]
     names += ["memory.box.base", "memory.box.cluster", "memory.box.endpoint", "idle.box"]
+    names += [name for name in MAY_BE_LEFT_OUT if name in given]
     assert set(given) <= set(names), set(given) - set(names)
     entries = [cost(name, **given.get(name, {})) for name in names]
     return Costs([CostBook(schema="meshsim/costs/1", name="test", entries=entries)])

@@ -54,7 +54,8 @@ class Frame:
     __slots__ = (
         "after", "asked", "back", "begun", "call", "child_failed", "children", "connection", "detached", "entered",
         "held_since", "host", "joining", "key", "left", "number", "optional", "order", "over", "parent",
-        "parts", "pc", "pods", "quota", "request", "since", "span", "started", "status", "tries", "woken",
+        "parts", "pc", "pods", "quota", "request", "since", "span", "started", "status", "to_serve", "tries", "turn",
+        "woken",
     )  # fmt: skip
 
     def __init__(self, request: Request, parent: Frame | None, pc: int, key: int) -> None:
@@ -69,7 +70,7 @@ class Frame:
         self.back = -1  # where BODY returns to
         self.pods = (OUTSIDE, OUTSIDE, OUTSIDE)  # by Place: source, destination, waypoint
         self.children = 0
-        self.joining = self.detached = self.woken = False
+        self.joining = self.detached = self.woken = self.turn = False
         self.parts: list[tuple[int, int]] = []  # (instruction, ns) of a visit to a core
         self.asked = 0  # ns of all parts
         self.left = 0  # of them still to be done
@@ -78,6 +79,7 @@ class Frame:
         self.quota = -1  # row of the container that the work is charged to
         self.since = 0  # when the current instruction began
         self.held_since = 0  # when it asked for the token that it holds
+        self.to_serve = 0  # so many of those in line does its thread still serve in this turn of its event loop
         self.entered = 0  # when it entered the body
         self.started = 0
         self.span: Any = None

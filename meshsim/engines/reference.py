@@ -60,7 +60,7 @@ from meshsim.scenario.scenario import Run
     DISCONNECT,
     LIMIT,
 ) = (int(op) for op in Op)
-ALWAYS, SAME_NODE, OTHER_NODE, WOKEN, SAME_ZONE, OTHER_ZONE = (int(when) for when in When)
+ALWAYS, SAME_NODE, OTHER_NODE, WOKEN, SAME_ZONE, OTHER_ZONE, TURN = (int(when) for when in When)
 DESTINATION = int(Place.DESTINATION)
 
 OVERFLOW, ERROR, REFUSED, RESET = (int(s) for s in (Status.OVERFLOW, Status.ERROR, Status.REFUSED, Status.RESET))
@@ -170,7 +170,8 @@ class Simulation:
     def start_beside(self, parent: Frame, pc: int, detached: bool) -> None:
         """A frame in the same pods: a branch that the parent will join, or detached work."""
         frame = Frame(parent.request, parent, pc, parent.key)
-        frame.held_since = parent.held_since  # detached work gives back the token of its parent
+        # Detached work gives back the token of its parent.
+        frame.held_since, frame.to_serve = parent.held_since, parent.to_serve
         frame.pods = parent.pods
         frame.connection = parent.connection
         frame.detached = detached
@@ -331,6 +332,8 @@ class Simulation:
         """Whether an instruction's condition is met."""
         if when == WOKEN:
             return frame.woken
+        if when == TURN:
+            return frame.turn
         one, two = self.node(frame, at), self.node(frame, other)
         if when < SAME_ZONE:
             return (one == two) == (when == SAME_NODE)
@@ -430,7 +433,7 @@ class Simulation:
     def acquire(self, frame: Frame, station: Station) -> bool:
         """True if the frame goes on: with a token, or failed because there is no place in line, or nobody there.
 
-        If a token was there, its thread was asleep, and the frame has to wake it.
+        If a token was there, its thread was asleep, and the frame has to wake it: a turn of its event loop begins.
         """
         if station.down:
             self.fail(frame, REFUSED)
@@ -444,12 +447,17 @@ class Simulation:
             station.line.append(frame)
             return False
         station.free -= 1
-        frame.woken = True
+        frame.woken = frame.turn = True
+        frame.to_serve = 0
         frame.pc += 1
         return True
 
     def release(self, station: Station, frame: Frame) -> None:
-        """The next in line gets the token at this instant; its thread is awake."""
+        """The next in line gets the token at this instant; its thread is awake.
+
+        An event loop asks for all that is ready, serves it, and asks again. So a thread that has served those whom it
+        found in line begins a turn with the next, and those behind him, of whom each thread has its share.
+        """
         station.leave(frame.held_since, self.now)
         if frame.held_since < station.crashed_at:  # the crash took the token, and the work with it
             self.fail(frame, RESET)
@@ -460,5 +468,7 @@ class Simulation:
             return
         following = station.line.popleft()
         following.woken = False
+        following.turn = not frame.to_serve
+        following.to_serve = frame.to_serve - 1 if frame.to_serve else len(station.line) // station.servers
         self.complete(following)
         self.ready.append(following)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import least_squares
+from scipy.optimize import least_squares, nnls
 from scipy.stats import t as student
 
 FLOOR = 0.03
@@ -103,6 +103,39 @@ def _huber_line(x: Floats, y: Floats) -> tuple[float, float]:
 
     found = least_squares(residuals, [fixed / scale_y, per_unit * scale_x / scale_y], loss="huber", f_scale=0.05)
     return float(found.x[0] * scale_y), float(found.x[1] * scale_y / scale_x)
+
+
+def terms(points: Floats) -> tuple[list[Figure], dict[str, float]]:
+    """Robust fit of value = sum over k of term k x units k to rows (round, units 1 ... units n, value).
+
+    Each round gets its own terms (Huber's loss on relative residuals), none of them negative; the terms are the medians
+    over rounds. Returned with the quantiles of (observed - fitted) / fitted. Needs as many rows a round as terms.
+    """
+    found = []
+    for number in np.unique(points[:, 0]):
+        mine = points[points[:, 0] == number]
+        if len(mine) >= points.shape[1] - 2:
+            found.append(_huber_terms(mine[:, 1:-1], mine[:, -1]))
+    if not found:
+        raise ValueError("no round has as many points as terms")
+    figures = [figure([round_terms[k] for round_terms in found]) for k in range(points.shape[1] - 2)]
+    fitted = points[:, 1:-1] @ [term.value for term in figures]
+    return figures, residual_quantiles(points[:, -1] / fitted - 1)
+
+
+def _huber_terms(units: Floats, values: Floats) -> Floats:
+    relative = units / values[:, None]
+    scale = np.maximum(relative.max(axis=0), 1e-12)
+    start, _ = nnls(relative / scale, np.ones(len(values)))
+
+    def residuals(p: Floats) -> Floats:
+        result: Floats = relative / scale @ p - 1
+        return result
+
+    # A start on the bound itself would not be inside.
+    found = least_squares(residuals, np.maximum(start, 1e-6), bounds=(0.0, np.inf), loss="huber", f_scale=0.05)
+    result: Floats = np.where(found.x < 1e-4, 0.0, found.x) / scale
+    return result
 
 
 def residual_quantiles(relative: Floats) -> dict[str, float]:

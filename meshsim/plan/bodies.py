@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
+from meshsim.costs.book import Cost
 from meshsim.plan.draws import purpose
-from meshsim.plan.plan import THREADS_SLOT, Op, Place, Tag
-from meshsim.plan.program import Instruction, Program, branch
+from meshsim.plan.plan import THREADS_SLOT, Op, Place, Tag, When
+from meshsim.plan.program import Instruction, Program, branch, spend
 from meshsim.scenario.application import Call, Duration, Endpoint, Service, Step
 
 COMPUTE = Tag("application", "application.compute")
@@ -15,18 +15,20 @@ WAITING = Tag("application", "application.wait")
 THREADS = Tag("application", "application.threads")
 
 
-def body(service: Service, endpoint: Endpoint, first_call: int, woken: Sequence[Instruction] = ()) -> Program:
+def body(service: Service, endpoint: Endpoint, first_call: int, wakeup: Cost | None = None) -> Program:
     """Program of an endpoint, from the first byte read to the last byte written.
 
-    ``first_call`` is the row of its first call; the others follow in the order of ``Endpoint.calls``. ``woken``: what
-    an event loop does besides when it was idle; nothing unless given.
-    A thread-per-request container holds a thread throughout; an async one holds a thread (an event loop) only while
-    it computes.
+    ``first_call`` is the row of its first call; the others follow in the order of ``Endpoint.calls``. ``wakeup``: what
+    it costs to wake a thread that sleeps; where left out, the book has it in other operations.
+    A thread-per-request container holds a thread throughout, which sleeps while upstreams answer; an async one holds a
+    thread (an event loop) only while it computes.
     """
     blocking = service.concurrency.model == "thread-per-request"
-    writer = _Writer(f"{service.name}/{endpoint.name}", blocking, first_call, woken)
+    writer = _Writer(f"{service.name}/{endpoint.name}", blocking, first_call, wakeup)
+    woken = writer.wake(When.WOKEN) if blocking else []
     steps = writer.steps(endpoint.steps)
     if blocking:
+        steps = [*woken, *steps]
         steps = [_thread(Op.ACQUIRE), *failing(steps, len(steps)), _thread(Op.RELEASE)]
         steps[0] = replace(steps[0], skip=len(steps) - 1)
     else:
@@ -60,11 +62,11 @@ def _thread(op: Op) -> Instruction:
 class _Writer:
     """Numbers the steps in the order of the file: the numbers are the keys of their random draws."""
 
-    def __init__(self, where: str, blocking: bool, first_call: int, woken: Sequence[Instruction]) -> None:
+    def __init__(self, where: str, blocking: bool, first_call: int, wakeup: Cost | None) -> None:
         self.where = where
         self.blocking = blocking
         self.next_call = first_call
-        self.woken = woken
+        self.wakeup = wakeup
         self.step_number = 0
 
     def steps(self, steps: list[Step]) -> Program:
@@ -76,19 +78,30 @@ class _Writer:
     def step(self, step: Step) -> Program:
         if step.compute is not None:
             work = self.spend(Op.WORK, step.compute, COMPUTE)
-            return [work] if self.blocking else [_thread(Op.ACQUIRE), *self.woken, work, _thread(Op.RELEASE)]
+            return [work] if self.blocking else [_thread(Op.ACQUIRE), *self.wake(When.WOKEN), work, _thread(Op.RELEASE)]
         if step.wait is not None:
             return [self.spend(Op.WAIT, step.wait, WAITING)]
         if step.call is not None:
             once = self.start(step.call)
             again = [replace(once, purpose=self.next_purpose()) for _ in range(step.call.times - 1)]
-            return [i for start in (once, *again) for i in (start, Instruction(Op.JOIN))]
+            return [i for start in (once, *again) for i in (start, *self.join(start.probability))]
         program: Program = []
         for block in step.parallel or []:
             lone = block[0].call if len(block) == 1 else None
             # A branch that is one call needs no frame of its own.
             program += [self.start(lone)] if lone is not None and lone.times == 1 else branch(self.steps(block))
-        return [*program, Instruction(Op.JOIN)]
+        return [*program, *self.join()]
+
+    def join(self, probability: float = 1.0) -> Program:
+        """Wait for what was started; a blocking thread sleeps meanwhile. ``probability`` that there is anything."""
+        return [Instruction(Op.JOIN), *(self.wake(When.ALWAYS, probability) if self.blocking else [])]
+
+    def wake(self, when: When, times: float = 1.0) -> Program:
+        """A thread of the container is woken."""
+        if self.wakeup is None:
+            return []
+        key = f"{self.where} thread before step {self.step_number}"
+        return spend(self.wakeup, "kernel", Place.DESTINATION, key, when=when, times=times)
 
     def spend(self, op: Op, duration: Duration, tag: Tag) -> Instruction:
         mean_ns = max(1, round(duration.mean_us * 1000))

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Literal
 
 from meshsim.costs.books import Costs
-from meshsim.plan.plan import FIRST_PROXY_SLOT, Op, Tag, When
+from meshsim.plan.plan import FIRST_PROXY_SLOT, Op
 from meshsim.plan.program import Instruction, Program, spend
 from meshsim.plan.stops import Stop
+from meshsim.plan.workers import take_worker
 from meshsim.scenario.dataplane import DataPlane
 from meshsim.scenario.extensions import Extension
 
@@ -77,10 +78,8 @@ def _ask(stop: Stop, extension: Extension, dataplane: DataPlane, key: str, costs
     return [
         *spend(costs[f"{own}.feature.ext-authz"], "proxy", at, key),
         Instruction(Op.RELEASE, at=at, slot=stop.slot),
-        Instruction(Op.ACQUIRE, at=at, slot=slot, tag=Tag("proxy", f"{other}.queue")),
-        *spend(costs[f"{other}.wakeup"], "proxy", at, key, when=When.WOKEN),
+        *take_worker(asked.software, at, slot, key, costs),
         *spend(costs[f"{other}.check"], "proxy", at, key),
         Instruction(Op.RELEASE, at=at, slot=slot),
-        Instruction(Op.ACQUIRE, at=at, slot=stop.slot, tag=Tag("proxy", f"{own}.queue")),
-        *spend(costs[f"{own}.wakeup"], "proxy", at, f"{key} answer", when=When.WOKEN),
+        *take_worker(stop.proxy.software, at, stop.slot, f"{key} answer", costs),
     ]

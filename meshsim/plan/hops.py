@@ -5,9 +5,9 @@ A hop carries one request from a calling container to a called one, and the answ
     application writes -> kernel -> [proxy] -> wire -> [proxy] -> kernel -> application reads -> … and back
 
 ``hop`` strings it together from ``message`` (one direction), ``proxy_pass`` (one message through one proxy) and
-``wire``. Beside it: ``filters`` (what runs inside a proxy besides forwarding), ``handshakes`` (what a new connection
-costs), ``sockmap`` (sockets joined past TCP). Each piece of work names an operation of the cost book. To see what an
-operation costs and where that figure comes from: ``meshsim show published``.
+``wire``. Beside it: ``workers`` (to get one, to wake it), ``filters`` (what runs inside a proxy besides forwarding),
+``handshakes`` (what a new connection costs), ``sockmap`` (sockets joined past TCP). Each piece of work names an operation
+of the cost book. To see what it costs and where that figure comes from: ``meshsim show published``.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ from meshsim.plan import sockmap
 from meshsim.plan.filters import after_the_answer, before_forwarding, extensions_on
 from meshsim.plan.handshakes import NewConnection
 from meshsim.plan.network import wire_between_nodes
-from meshsim.plan.plan import Op, Place, Tag, When
+from meshsim.plan.plan import Op, Place, When
 from meshsim.plan.program import Instruction, Program, detached, fused, spend
 from meshsim.plan.stops import HopKind, Stop, stops_on_path
+from meshsim.plan.workers import take_worker
 from meshsim.scenario.dataplane import DataPlane
 
 Direction = Literal["request", "response"]
@@ -110,7 +111,7 @@ def kernel_path(
 def proxy_pass(
     direction: Direction, stop: Stop, dataplane: DataPlane, kind: HopKind, costs: Costs, new: NewConnection
 ) -> Program:
-    """One message through one proxy: get a worker, wake it if it slept, filter, parse and forward, TLS, telemetry."""
+    """One message through one proxy: get a worker, filter, parse and forward, TLS, telemetry."""
     proxy, at = stop.proxy, stop.place
     size = kind.request_bytes if direction == "request" else kind.response_bytes
     book = f"proxy.{proxy.software}"
@@ -120,8 +121,7 @@ def proxy_pass(
     program: Program = []
     release: Program = []
     if proxy.placed != "library":  # a library runs on the application's own thread
-        program.append(Instruction(Op.ACQUIRE, at=at, slot=stop.slot, tag=Tag("proxy", f"{book}.queue")))
-        program += spend(costs[f"{book}.wakeup"], "proxy", at, key, when=When.WOKEN)
+        program += take_worker(proxy.software, at, stop.slot, key, costs, as_bytes=as_bytes)
         release.append(Instruction(Op.RELEASE, at=at, slot=stop.slot))
     if direction == "request":
         program += new.at(stop)

@@ -20,8 +20,8 @@ from meshsim.plan.faults import fault_rows
 from meshsim.plan.hops import HopKind, hop
 from meshsim.plan.laws import law_table
 from meshsim.plan.network import bandwidth_of
-from meshsim.plan.plan import CPU_SLOT, FIRST_PROXY_SLOT, THREADS_SLOT, Ints, Op, Place, Plan, Tag, When
-from meshsim.plan.program import Program, spend
+from meshsim.plan.plan import CPU_SLOT, FIRST_PROXY_SLOT, THREADS_SLOT, Ints, Op, Plan, Tag
+from meshsim.plan.program import Program
 from meshsim.plan.quota import container_quotas
 from meshsim.plan.requirements import as_installed
 from meshsim.plan.resilience import with_resilience
@@ -35,6 +35,8 @@ from meshsim.scenario.scenario import Scenario
 
 WHOLE = 1 << 32
 """A probability of one, in the fixed point of START and of the entries."""
+WAKEUP = "kernel.wakeup"
+"""Of a thread of an application. A book that does not price it has it in what a socket costs."""
 JUMPS = (Op.SPAWN, Op.DETACH, Op.ATTEMPT, Op.JOIN, Op.ACQUIRE, Op.RELEASE, Op.CONNECT, Op.LIMIT)
 """Instructions whose target is an instruction; it lies so many behind them as ``skip`` says."""
 LONGEST = 1 << 62
@@ -115,13 +117,8 @@ def lower(
     machine: Machine,
     scenario: Scenario,
     costs: Costs,
-    *,
-    thread_wakeup: Cost | None = None,
 ) -> Plan:
-    """Everything an engine needs to know, as integers. Raises MissingCost, PlacementError or OverloadedError.
-
-    ``thread_wakeup``: what it costs to wake an event loop of an application that was idle; nothing unless given.
-    """
+    """Everything an engine needs to know, as integers. Raises MissingCost, PlacementError or OverloadedError."""
     costs = what_if(costs, scenario.what_if)
     application, dataplane = as_installed(application, dataplane, scenario, costs)
     at_start, application = application, at_most(application, scenario)
@@ -132,7 +129,8 @@ def lower(
     hops = {kind: hop(dataplane, scenario.policy, kind, costs, len(application.services)) for kind in kinds}
     bandwidth = bandwidth_of(scenario.cluster, FIRST_PROXY_SLOT + len(dataplane.proxies))
     hops = {kind: bandwidth.applied(program, kind) for kind, program in hops.items()}
-    bodies = endpoint_bodies(application, thread_wakeup)
+    wakeup = costs[WAKEUP] if WAKEUP in costs else None  # noqa: SIM401 (no mapping)
+    bodies = endpoint_bodies(application, wakeup)
 
     assembler = Assembler()
     service_pods = np.array(deployment.service_pods, np.int64)
@@ -261,15 +259,13 @@ def _kind(to: Call | Entry, *, from_outside: bool, zones: bool) -> HopKind:
     return HopKind(to.protocol, to.request_bytes, to.response_bytes, from_outside, per_connection, zones)
 
 
-def endpoint_bodies(application: Application, thread_wakeup: Cost | None = None) -> dict[tuple[int, int], Program]:
+def endpoint_bodies(application: Application, wakeup: Cost | None = None) -> dict[tuple[int, int], Program]:
     """Body of each (service, endpoint); calls are numbered as in ``call_rows``."""
     next_call = len(application.entries)
-    here = Place.DESTINATION
-    woken = [] if thread_wakeup is None else spend(thread_wakeup, "kernel", here, "a thread", when=When.WOKEN)
     bodies = {}
     for service_number, service in enumerate(application.services):
         for endpoint_number, endpoint in enumerate(service.endpoints):
-            bodies[service_number, endpoint_number] = body(service, endpoint, next_call, woken)
+            bodies[service_number, endpoint_number] = body(service, endpoint, next_call, wakeup)
             next_call += len(endpoint.calls())
     return bodies
 

@@ -111,6 +111,9 @@ class When(IntEnum):
     """``at`` and ``other`` are pods of two nodes of one zone; the client outside is in every zone."""
     OTHER_ZONE = 5
     """``at`` and ``other`` are pods of two nodes of two zones."""
+    TURN = 6
+    """This frame is the first that its thread serves in a turn of its event loop: the thread was idle, or has served
+    all that were in line when its last turn began."""
 
 
 CPU_SLOT = 0

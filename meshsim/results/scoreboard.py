@@ -86,7 +86,7 @@ class Scoreboard(Out):
     costs: list[str]
     rounds: int
     own_work: dict[str, float] = Field(
-        description="What the testbed's programs cost besides their sockets: us a request and a wake-up; relative error"
+        description="What the testbed's programs cost besides their sockets, us a request"
     )
     rows: list[ScoreRow]
     verdicts: list[Verdict] = []

@@ -5,9 +5,9 @@ sockets cost what every application's do. Requests enter it at
 the moments at which they are due; that entry is nothing real and costs nothing (``without_entry``). In a closed loop
 the clients are the generator's connections.
 
-Two things no cost book knows, because they belong to the programs of the testbed; both are taken from the scenario
+One thing no cost book knows, because it belongs to the programs of the testbed; it is taken from the scenario
 ``BASELINE`` and put into every other (``OwnWork``): what generator and server do for a request besides their sockets
-and what they are told to compute, and what it costs to wake their event loops. All else comes from the cost books.
+and what they are told to compute. All else comes from the cost books.
 """
 
 from __future__ import annotations
@@ -19,9 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from meshsim.costs.book import Cost
 from meshsim.costs.books import Costs
-from meshsim.engines import reference
+from meshsim.engines import compiled
 from meshsim.plan.lower import lower
 from meshsim.plan.plan import Op, Plan
 from meshsim.results.audit import audit
@@ -34,7 +33,7 @@ from meshsim.scenario.load import Closed, Load
 from meshsim.scenario.machine import Machine
 from meshsim.scenario.scenario import Run
 from meshsim.studies.row import make_row
-from meshsim.testbed.scenarios import BASELINE, CLIENTS, Case
+from meshsim.testbed.scenarios import CLIENTS, Case
 
 REQUESTS = 4000
 QUICK_REQUESTS = 2500
@@ -48,20 +47,6 @@ class OwnWork:
     generator_us: float
     """For a request and its answer."""
     server_us: float
-    wakeup_us: float
-    """When an event loop went to sleep and is woken: by a packet, or by a timer."""
-    wakeup_error: float = 0.0
-    """One sigma, relative."""
-
-    def wakeup(self) -> Cost | None:
-        """As an entry of a cost book."""
-        if self.wakeup_us <= 0:
-            return None
-        return Cost(
-            operation="testbed.wakeup", unit="wake-up of an event loop", cpu_ns=self.wakeup_us * 1000,
-            standard_error=self.wakeup_error, source="measured",
-            reference=f"slope of CPU time over sleeps in {BASELINE}",
-        )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -82,8 +67,8 @@ def predict(case: Case, rps: float, own: OwnWork, costs: Costs, *, requests: int
     scenario = case.scenario.model_copy(update={"load": load, "run": run})
     application = with_own_work(case, own)
     machine = this_host(case)
-    plan = without_entry(lower(application, case.dataplane, machine, scenario, costs, thread_wakeup=own.wakeup()))
-    result = reference.run(plan, run)
+    plan = without_entry(lower(application, case.dataplane, machine, scenario, costs))
+    result = compiled.run(plan, run)
     checks = audit(result)
     notes = () if checks.ok else (f"the run fails its audit: {checks.checks[0]}",)
     used = result.cpu_ns.sum(axis=0)
@@ -170,7 +155,7 @@ def _values(case: Case, result: RunResult, machine: Machine) -> dict[str, Estima
     values = {
         "p50": _with(estimate_quantile(first, 0.5), of_time),
         "p99": _with(estimate_quantile(first, 0.99), of_time),
-        # The reference engine's closed loop has no sampling interval of its own; 2 % at this length, seen over seeds.
+        # A closed loop has no sampling interval of its own; 2 % at this length, seen over seeds.
         "rate": _with(Estimate(value=rate, low=rate * 0.98, high=rate * 1.02), of_cpu),
     }
     for name, used_ns in by_component.items():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from statistics import median, stdev
+from statistics import median
 
 from scipy.stats import binom
 
@@ -19,8 +19,6 @@ from meshsim.testbed.scenarios import BASELINE, LOADS, SATURATED, Case
 PREFIX = "testbed."
 LEAST_QUIET = 2
 """So many undisturbed rounds, and the others are left out."""
-LEAST_SLEEPS = 0.3
-"""Fewer sleeps a request say nothing about what one costs."""
 LEAST_FOR_P99 = 500
 """Answers a round below which its p99 is no figure."""
 
@@ -32,7 +30,7 @@ def experiment_of(case: Case) -> str:
 
 def own_work(samples: Samples, costs: Costs) -> OwnWork | None:
     """From the baseline: what the programs use in closed loop, where they do not sleep, less their sockets by the book
-    and what they are told to compute; and how much more they use for each time they slept in open loop.
+    and what they are told to compute.
     """
     name = f"{PREFIX}{BASELINE}"
     closed = {s.round: s.values for s in undisturbed(samples.of(name, load=SATURATED))}
@@ -47,16 +45,7 @@ def own_work(samples: Samples, costs: Costs) -> OwnWork | None:
         median(values[f"cpu_ns.application.{who}"] / 1000 - told for values in closed.values()) - sockets_us
         for who, told in (("generator", 0.0), ("server", next(iter(closed.values()))["compute_us"]))
     )
-    slopes = []
-    for load in LOADS:
-        for sample in samples.of(name, load=load):
-            busy = closed.get(sample.round)
-            sleeps = sample.values["sleeps.generator"] + sample.values["sleeps.application.server"]
-            if busy is not None and sleeps > LEAST_SLEEPS:
-                slopes.append((sample.values["cpu_ns.application"] - busy["cpu_ns.application"]) / 1000 / sleeps)
-    wakeup = max(0.0, median(slopes)) if slopes else 0.0
-    error = stdev(slopes) / len(slopes) ** 0.5 / wakeup if len(slopes) > 1 and wakeup else 0.0
-    return OwnWork(max(0.1, generator), max(0.1, server), wakeup, min(error, 1.0))
+    return OwnWork(max(0.1, generator), max(0.1, server))
 
 
 def rates(samples: Samples, case: Case) -> dict[float | str, float]:

@@ -188,6 +188,60 @@ def test_a_worker_that_is_busy_is_not_woken_again() -> None:
     assert ("ACQUIRE", 150, 300) in [(op, a, b) for f, op, _, a, b, _ in lines if f == 2]
 
 
+TURNS = costs(
+    proxy__box__wakeup={"cpu_ns": 10_000},
+    proxy__box__turn={"cpu_ns": 20_000},
+    proxy__box__http1__request={"cpu_ns": 100_000},
+    proxy__box__http1__response={"cpu_ns": 40_000},
+    proxy__box__telemetry={"cpu_ns": 7_000},
+)
+
+
+def at_the_called_box(calls: int, **choices: Any) -> list[Line]:
+    """What a's box does for calls that are made at once, and who waits for it; front's own box takes 130 us before."""
+    steps = [{"parallel": [call("a")] * calls}]
+    app = application(service("front", steps), service("a", []))
+    plan_ = plan(
+        app, 200, cores=20, dataplane=sidecar(ends=["destination"], **choices), book=TURNS, arrivals="constant"
+    )
+    return [line for line in log(run(plan_), 3) if line[0] and line[2] != ""]
+
+
+def test_a_turn_of_an_event_loop_serves_all_that_was_ready_when_it_began() -> None:
+    lines = at_the_called_box(3)
+    assert [(f, what.removeprefix("proxy.box."), a, b) for f, op, what, a, b, _ in lines if op == "WORK"] == [
+        (1, "wakeup", 130, 140),  # it slept: a turn for the first alone
+        (1, "turn", 140, 160),
+        (1, "http1.request", 160, 260),
+        (2, "turn", 260, 280),  # both others were ready: a turn for them
+        (2, "http1.request", 280, 380),
+        (3, "http1.request", 380, 480),
+        (1, "turn", 480, 500),  # the answers of 1 and 2 came meanwhile; that of 3 comes now, and is not ready yet
+        (1, "http1.response", 500, 540),
+        (2, "http1.response", 540, 580),
+        (3, "turn", 580, 600),
+        (3, "http1.response", 600, 640),
+    ]
+    assert [(f, a, b) for f, op, _, a, b, _ in lines if op == "ACQUIRE"] == [
+        (2, 130, 260), (3, 130, 380), (1, 260, 480), (2, 380, 540), (3, 480, 580),
+    ]  # fmt: skip
+
+
+def test_two_workers_share_those_who_are_ready() -> None:
+    begun = {f: a for f, _, what, a, _, _ in at_the_called_box(6, workers=2) if what == "proxy.box.turn" and a < 300}
+    # 1 and 2 wake a worker each. When those are done, 3, 4, 5, 6 are in line: a turn for 3 and 5, one for 4 and 6.
+    assert begun == {1: 140, 2: 140, 3: 260, 4: 260}
+
+
+def test_work_that_nobody_waits_for_belongs_to_the_turn() -> None:
+    lines = at_the_called_box(3, telemetry=True)
+    work = [(what.removeprefix("proxy.box."), a, b) for _, op, what, a, b, _ in lines if op == "WORK" and a >= 480]
+    assert work[:-1] == [  # the last is front's own
+        ("turn", 480, 500), ("http1.response", 500, 540), ("telemetry", 540, 547), ("http1.response", 547, 587),
+        ("telemetry", 587, 594), ("turn", 594, 614), ("http1.response", 614, 654), ("telemetry", 654, 661),
+    ]  # fmt: skip
+
+
 def test_the_same_seed_gives_the_same_run_and_another_does_not() -> None:
     app = application(service("a", [compute(100), call("b", probability=0.5)]), service("b", [compute(50)], replicas=3))
 

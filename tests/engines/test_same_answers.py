@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, Phase, given, note, settings
 from hypothesis import strategies as st
 from worlds import application, costs, plan, service
 
+from meshsim.costs.books import Costs
 from meshsim.engines import compiled, reference
 from meshsim.plan.plan import Plan
 from meshsim.scenario.base import MeshsimError
@@ -204,7 +205,10 @@ BOOK = costs(
     kernel__wire__same_node={"wait_ns": 10_000},
     kernel__wire__cross_node={"wait_ns": 50_000, "law": "exponential"},
     kernel__wire__cross_zone={"wait_ns": 100_000},
+    kernel__wakeup={"cpu_ns": 10_000, "wait_ns": 10_000},
     proxy__box__wakeup={"cpu_ns": 10_000, "wait_ns": 10_000},
+    proxy__box__turn={"cpu_ns": 20_000, "law": "exponential"},
+    proxy__box__tcp__turn={"cpu_ns": 10_000, "wait_ns": 10_000},
     proxy__box__http1__request={"cpu_ns": 20_000, "law": "lognormal", "cv": 1.5},
     proxy__box__http1__response={"cpu_ns": 20_000},
     proxy__box__http2__request={"cpu_ns": 20_000},
@@ -213,6 +217,9 @@ BOOK = costs(
     proxy__box__tls__message={"cpu_ns": 10_000},
     proxy__box__telemetry={"cpu_ns": 30_000},
 )
+
+# A book that has wake-ups of threads and turns of event loops in what it prices.
+COARSE = Costs([book.model_copy(update={"entries": [e for e in book.entries if not e.operation.endswith((".turn", "kernel.wakeup"))]}) for book in BOOK.books])  # fmt: skip
 
 
 def lowered(draw: st.DataObject) -> Plan | None:
@@ -233,7 +240,7 @@ def lowered(draw: st.DataObject) -> Plan | None:
     cluster = more.pop("cluster", {})
     try:
         return plan(
-            application(*made), 1500, dataplane=plane, book=BOOK, load=load,
+            application(*made), 1500, dataplane=plane, book=draw.draw(st.sampled_from([BOOK, BOOK, COARSE])), load=load,
             **shape, **({"cluster": {"machine": "box", "cpu_slice_us": shape["slice_us"], "nodes": shape["nodes"], **cluster}} if cluster else {}),
             **more,
         )  # fmt: skip

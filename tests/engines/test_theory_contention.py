@@ -8,15 +8,18 @@ failures in distributed systems", HotOS 2021 (retry storms).
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
+from scipy.stats import t as student
 from test_theory import MEAN_US, rps, within
 from worlds import application, call, compute, costs, plan, service, simulate
 
-from meshsim.plan.plan import Op, When
+from meshsim.costs.books import Costs
+from meshsim.plan.plan import Op, Plan, When
 from meshsim.results.intervals import mean_interval
 from meshsim.results.run import RunResult
 from meshsim.scenario.dataplane import DataPlane
@@ -74,6 +77,21 @@ def test_a_closed_network_is_mva(clients: int) -> None:
     assert not within(mean_interval(result.latency), response * 1.1)
 
 
+def one_worker(rho: float, book: Costs) -> Plan:
+    """Messages of ``MEAN_US`` that arrive at one worker of a proxy, and are gone after it."""
+    plane = DataPlane.model_validate(
+        {"schema": "meshsim/dataplane/1", "name": "p", "title": "t", "summary": "s", "proxies": [
+            {"name": "box", "software": "box", "placed": "pod", "ends": ["destination"], "layer": "L7", "workers": 1,
+             "telemetry": False, "terminates_mtls": False, "capture": "explicit"}]})  # fmt: skip
+    # The answer must not pass the worker: its pass gets a condition that never holds.
+    lowered = plan(application(service("a", [])), rps(rho), cores=64, dataplane=plane, book=book)
+    back = np.arange(len(lowered.op)) > int(np.flatnonzero(lowered.op == Op.BODY)[0])
+    back &= np.isin(lowered.op, [Op.ACQUIRE, Op.RELEASE, Op.WAIT, Op.WORK])
+    return replace(
+        lowered, when=np.where(back, When.OTHER_NODE, lowered.when), other=np.where(back, lowered.at, lowered.other)
+    )
+
+
 @pytest.mark.parametrize("rho", [0.3, 0.7])
 def test_mm1_with_set_up_time_is_welch(rho: float) -> None:
     # A worker that sleeps is woken: that is a set-up time. T = 1/(mu - lambda) + (2 s + lambda s2) / (2 (1 + lambda s)).
@@ -82,22 +100,61 @@ def test_mm1_with_set_up_time_is_welch(rho: float) -> None:
     book = costs(
         proxy__box__wakeup={"wait_ns": setup * 1000, "law": "constant"}, proxy__box__http1__request=service_time
     )
-    plane = DataPlane.model_validate(
-        {"schema": "meshsim/dataplane/1", "name": "p", "title": "t", "summary": "s", "proxies": [
-            {"name": "box", "software": "box", "placed": "pod", "ends": ["destination"], "layer": "L7", "workers": 1,
-             "telemetry": False, "terminates_mtls": False, "capture": "explicit"}]})  # fmt: skip
-    # The answer must not pass the worker: its pass gets a condition that never holds.
-    lowered = plan(application(service("a", [])), rps(rho), dataplane=plane, book=book)
-    back = np.arange(len(lowered.op)) > int(np.flatnonzero(lowered.op == Op.BODY)[0])
-    back &= np.isin(lowered.op, [Op.ACQUIRE, Op.RELEASE, Op.WAIT])
-    lowered = replace(
-        lowered, when=np.where(back, When.OTHER_NODE, lowered.when), other=np.where(back, lowered.at, lowered.other)
-    )
-    result = simulate(lowered, 60_000, seed=3, sample=0)
+    result = simulate(one_worker(rho, book), 60_000, seed=3, sample=0)
     lam, s, s2 = rho / MEAN_US, setup, setup**2
     expected = MEAN_US / (1 - rho) + (2 * s + lam * s2) / (2 * (1 + lam * s))
     assert within(mean_interval(result.latency), expected)
     assert not within(mean_interval(result.latency), MEAN_US / (1 - rho))  # without set-up
+
+
+def turns_a_message(rho: float, turn: float, transform: Callable[[float], float]) -> float:
+    """Turns of an event loop a message, M/G/1: each serves those who came during the one before.
+
+    A turn takes ``turn`` and a time S for each of its n messages; ``transform`` is E[exp(-s S)], s in 1/us. With
+    B(z) = transform(lambda (1 - z)), T(z) = exp(-lambda turn (1 - z)) and p the probability that nobody comes during a
+    turn (then the next has one message), the generating function of n obeys g(z) = T(z) g(B(z)) + p (z - 1). So
+    0 = g(0) = prod T(b_k) - p sum (1 - b_k) prod of T(b_j), j < k; b_0 = 0, b_k+1 = B(b_k). Its derivative at 1 gives
+    E[n] = (lambda turn + p) / (1 - rho).
+    """
+    lam = rho / MEAN_US
+    b, product, total = 0.0, 1.0, 0.0
+    for _ in range(2000):
+        total += (1 - b) * product
+        product *= math.exp(-lam * turn * (1 - b))
+        b = transform(lam * (1 - b))
+    return (1 - rho) / (lam * turn + product / total)
+
+
+def exponential(s: float) -> float:
+    return 1 / (1 + s * MEAN_US)
+
+
+def constant(s: float) -> float:
+    return math.exp(-s * MEAN_US)
+
+
+@pytest.mark.parametrize(
+    ("rho", "turn", "law"), [(0.3, 0.0, exponential), (0.8, 0.0, constant), (0.6, 400.0, exponential), (0.8, 300.0, constant)]
+)  # fmt: skip
+def test_turns_of_an_event_loop_are_those_of_a_queue_that_is_served_in_gates(
+    rho: float, turn: float, law: Callable[[float], float]
+) -> None:
+    book = costs(
+        proxy__box__turn={"cpu_ns": turn * 1000 or 1.0},
+        proxy__box__http1__request={"wait_ns": MEAN_US * 1000, "law": law.__name__},
+    )
+    lowered = one_worker(rho, book)
+    tag = next(number for number, each in enumerate(lowered.tags) if each.operation == "proxy.box.turn")
+    seen = []
+    for seed in range(8):
+        result = simulate(lowered, 10_000, seed=seed, sample=0)
+        seen.append(result.cpu_ns[:, tag].sum() / (turn * 1000 or 1.0) / result.measured)
+    error = student.ppf(0.995, len(seen) - 1) * np.std(seen, ddof=1) / math.sqrt(len(seen))
+    expected = turns_a_message(rho, turn, law)
+    assert abs(np.mean(seen) - expected) < error < 0.03
+    # Neither one for each message, nor one for each wake-up.
+    assert expected + error < 1
+    assert abs(np.mean(seen) - (1 - rho)) > 3 * error
 
 
 # Retry storms -------------------------------------------------------------------------------------------------------

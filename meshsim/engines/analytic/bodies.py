@@ -23,6 +23,7 @@ from meshsim.engines.analytic.programs import (
     SPAWN,
     START,
     WAIT,
+    WOKEN,
     WORK,
     Reader,
     Sum,
@@ -40,6 +41,9 @@ class Template:
     visits: float = 0.0
     turns: float = 0.0
     acquires: float = 0.0
+    woken: float = 0.0
+    """Time added by the wake-ups of its threads, if each is woken, ns."""
+    woken_visits: float = 0.0
     calls: list[tuple[int, float]] = field(default_factory=list)
     """(offset of START, probability), each waited for before the next."""
     forks: list[list[tuple[int, float, int]]] = field(default_factory=list)
@@ -56,6 +60,9 @@ class BodyTemplate:
     holds: bool
     """A thread is held while calls are answered."""
     tag_ns: dict[int, float]
+    woken_jobs: Floats
+    """If each thread that it acquires is woken."""
+    woken_tag_ns: dict[int, float]
 
 
 @dataclass(frozen=True)
@@ -71,7 +78,7 @@ class Sequences:
     base: Floats
     """(n, 3)"""
     asks: Floats
-    """(n, 3) visits to the CPU, turns beyond the first, threads acquired."""
+    """(n, 5) visits to the CPU, turns beyond the first, threads acquired; if they have to be woken, time and visits."""
     sequence_endpoint: Ints
     call_sequence: Ints
     call_number: Ints
@@ -91,7 +98,7 @@ def read_bodies(plan: Plan, reader: Reader) -> Sequences:
     starts = np.unique(plan.call_body)
     ends = np.flatnonzero(plan.op == RETURN)
     ends = ends[np.searchsorted(ends, starts)]
-    content = np.stack([plan.op, plan.slot, plan.mean_ns, plan.law, plan.amount, plan.tag], axis=1)
+    content = np.stack([plan.op, plan.when, plan.slot, plan.mean_ns, plan.law, plan.amount, plan.tag], axis=1)
     known: dict[bytes, int] = {}
     bodies: list[BodyTemplate] = []
     template = np.empty(len(starts), np.int64)
@@ -115,10 +122,14 @@ class _Body:
         self.blocks = np.zeros(len(BLOCK))
         self.holds = False
         self.tag_ns: dict[int, float] = {}
+        self.woken_jobs = np.zeros(len(JOB))
+        self.woken_tag_ns: dict[int, float] = {}
 
     def read(self) -> BodyTemplate:
         self.segment(self.start)
-        return BodyTemplate(self.sequences, self.jobs, self.blocks, self.holds, self.tag_ns)
+        return BodyTemplate(
+            self.sequences, self.jobs, self.blocks, self.holds, self.tag_ns, self.woken_jobs, self.woken_tag_ns
+        )
 
     def segment(self, pc: int) -> int:
         """One sequence; its number."""
@@ -127,14 +138,16 @@ class _Body:
         mine = Template()
         self.sequences.append(mine)
         time = Sum()
-        held: tuple[Sum, list[float]] | None = None
+        held: tuple[Sum, list[float], Sum] | None = None
         nested = False
         fork: list[tuple[int, float, int]] = []
         while True:
-            op, _, _, _, _, target, mean_ns, law, purpose, tag, amount = program[pc]
+            op, _, _, when, _, target, mean_ns, law, purpose, tag, amount = program[pc]
             if op in (RETURN, END):
                 break
-            if op in (WORK, MORE, WAIT):
+            if when == WOKEN:
+                self.wake(mine, held, pc)
+            elif op in (WORK, MORE, WAIT):
                 draw = self.reader.law(law), purpose
                 time.add(draw, mean_ns)
                 turns = 0.0
@@ -153,7 +166,7 @@ class _Body:
                     held[1][1] += turns
             elif op == ACQUIRE:
                 mine.acquires += 1
-                held, nested = (Sum(), [0.0, 0.0]), False
+                held, nested = (Sum(), [0.0, 0.0, 0.0], Sum()), False
             elif op == RELEASE and held is not None:
                 self.close(*held, nested)
                 held = None
@@ -177,13 +190,29 @@ class _Body:
         mine.base = time.cumulants(laws)
         return number
 
-    def close(self, time: Sum, visited: list[float], nested: bool) -> None:
+    def wake(self, mine: Template, held: tuple[Sum, list[float], Sum] | None, pc: int) -> None:
+        """What is done only if the thread slept."""
+        op, _, _, _, _, _, mean_ns, law, purpose, tag, _ = self.reader.program[pc]
+        one = Sum()
+        one.add((self.reader.law(law), purpose), mean_ns)
+        mine.woken += mean_ns
+        if op != WAIT:
+            self.woken_jobs += self.reader.job(one.cumulants(self.reader.laws))
+            self.woken_tag_ns[tag] = self.woken_tag_ns.get(tag, 0.0) + mean_ns
+            mine.woken_visits += 1
+        if held is not None:
+            held[2].add((self.reader.law(law), purpose), mean_ns)
+            held[1][2] += op != WAIT
+
+    def close(self, time: Sum, visited: list[float], woken: Sum, nested: bool) -> None:
         if nested:
             self.holds = True
             return
-        m = moments(time.cumulants(self.reader.laws))
-        visits, turns = visited
-        self.blocks += (1.0, m[0], m[1], visits, m[0] * visits, visits**2, turns, 0.0, 0.0, 0.0, 0.0)
+        m, u = moments(time.cumulants(self.reader.laws)), moments(woken.cumulants(self.reader.laws))
+        visits, turns, woken_visits = visited
+        self.blocks += (
+            1.0, m[0], m[1], visits, m[0] * visits, visits**2, turns, u[0], u[1], u[0] * m[0], woken_visits, 0.0,
+        )  # fmt: skip
 
 
 def _instances(plan: Plan, starts: Ints, template: Ints, bodies: list[BodyTemplate]) -> Sequences:
@@ -202,7 +231,8 @@ def _instances(plan: Plan, starts: Ints, template: Ints, bodies: list[BodyTempla
         first[mine] = ids
         sequences += size * here
         base.append(np.tile([s.base for s in body.sequences], (here, 1)))
-        asks.append(np.tile([(s.visits, s.turns, s.acquires) for s in body.sequences], (here, 1)))
+        asked = [(s.visits, s.turns, s.acquires, s.woken, s.woken_visits) for s in body.sequences]
+        asks.append(np.tile(asked, (here, 1)))
         owner.append(np.repeat(mine, size))
         for place, sequence in enumerate(body.sequences):
             for offset, probability in sequence.calls:

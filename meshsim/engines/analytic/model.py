@@ -229,6 +229,8 @@ class _Compiler:
         woken = np.zeros((rows, slots * len(JOB)))
         for place in range(PLACES):
             woken += self.by_row(self.column("woken_jobs")[:, place].reshape(len(self.shapes), -1), place, self.rate)
+        woken = woken.reshape(rows, slots, len(JOB))
+        woken[:, THREADS_SLOT] += templates @ np.stack([body.woken_jobs for body in s.templates])
         woken = woken.reshape(views, len(JOB))
         servers, class_nodes, seen, load, station_class = self.classes()
         stations = np.bincount(station_class[station_class >= 0], minlength=len(servers)).astype(np.float64)
@@ -268,7 +270,7 @@ class _Compiler:
             hop_waits=hop_waits,
             hop_turns=hop_turns,
             hop_woken=self.hop_woken(),
-            wakes=bool(self.column("woken").any()),
+            wakes=bool(self.column("woken").any() or s.asks[:, 3].any()),
             rate=self.rate,
             callee=self.callee,
             sequences=s,
@@ -409,7 +411,14 @@ class _Compiler:
                 values.append(ns * self.rate[here])
                 tags.append(np.full(len(here), tag))
                 views.append(self.place_row[at][here] * self.slots + slot)
-        visited = np.bincount(self.sequences.endpoint_template, self.visits, len(self.sequences.templates))
+        endpoint_template = self.sequences.endpoint_template
+        for number, body in enumerate(self.sequences.templates):
+            for tag, ns in body.woken_tag_ns.items():
+                here = np.flatnonzero(endpoint_template == number)
+                values.append(ns * self.visits[here])
+                tags.append(np.full(len(here), tag))
+                views.append(self.endpoint_row[here] * self.slots + THREADS_SLOT)
+        visited = np.bincount(endpoint_template, self.visits, len(self.sequences.templates))
         for number, body in enumerate(self.sequences.templates):
             for tag, ns in body.tag_ns.items():
                 total[tag] += ns * visited[number]

@@ -23,15 +23,16 @@ JOB = ("count", "work", "second", "third", "turns", "turn_second", "conserved")
 """Sums over the jobs of a CPU: number, E[S], E[S^2], E[S^3], turns beyond the first, sum of squared turns, and
 E[sum over k of k x time in turn k] (for the conservation law)."""
 BLOCK = ("count", "held", "held_second", "visits", "held_visits", "visits_second", "turns", "woken", "woken_second",
-         "woken_held", "woken_visits")  # fmt: skip
+         "woken_held", "woken_visits", "beginning")  # fmt: skip
 """Sums over the blocks of a pool: number; without waits the time held and its second moment; CPU visits, their product
-with the time and their square; turns beyond the first; time added by a wake-up, its second moment, its product with the
-time held, and CPU visits that only a wake-up makes."""
+with the time and their square; turns on a core beyond the first; time added by a wake-up and by the beginning of a turn
+of the event loop, its second moment, its product with the time held, CPU visits that only these make, and the part of
+that time which the beginning of a turn adds."""
 
 (WORK, WAIT, ACQUIRE, RELEASE, START, SPAWN, JOIN, DETACH, BODY, RETURN, END, MORE, ATTEMPT, CONNECT, DISCONNECT,
  LIMIT) = (int(op) for op in Op)  # fmt: skip
-ALWAYS, SAME_NODE, OTHER_NODE, WOKEN = (
-    int(when) for when in (When.ALWAYS, When.SAME_NODE, When.OTHER_NODE, When.WOKEN)
+ALWAYS, SAME_NODE, OTHER_NODE, WOKEN, TURN = (
+    int(when) for when in (When.ALWAYS, When.SAME_NODE, When.OTHER_NODE, When.WOKEN, When.TURN)
 )
 Draw = tuple[int, int]
 """Law and key of a random number: equal ones are one draw."""
@@ -68,6 +69,7 @@ class Block:
     woken: Sum = field(default_factory=Sum)
     visits: float = 0.0
     woken_visits: float = 0.0
+    beginning: float = 0.0
     turns: float = 0.0
 
 
@@ -210,9 +212,10 @@ class _Walk:
 
     def spend(self, when: int, at: int, other: int, draw: Draw, mean_ns: int, on_path: bool) -> None:
         """Time of one instruction: on the path, and while tokens are held."""
-        if when == WOKEN:
+        if when in (WOKEN, TURN):
             if self.last is not None:
                 self.last.woken.add(draw, mean_ns)
+                self.last.beginning += mean_ns if when == TURN else 0.0
             return
         pair = _pair(at, other) if when in (SAME_NODE, OTHER_NODE) else -1
         if on_path:
@@ -237,7 +240,7 @@ class _Walk:
             if when == ALWAYS:
                 always.add(draw, mean_ns)
                 _count(shape.tag_ns, (at, tag), mean_ns)
-            elif when == WOKEN:
+            elif when in (WOKEN, TURN):
                 woken.add(draw, mean_ns)
                 if self.last is not None:
                     _count(shape.woken_tag_ns, (at, self.last.slot, tag), mean_ns)
@@ -279,7 +282,7 @@ class _Walk:
         woken = moments(block.woken.cumulants(laws))
         row = np.array(
             [1.0, held[0], held[1], block.visits, held[0] * block.visits, block.visits**2, block.turns,
-             woken[0], woken[1], woken[0] * held[0], block.woken_visits]
+             woken[0], woken[1], woken[0] * held[0], block.woken_visits, block.beginning]
         )  # fmt: skip
         if block.pair < 0:
             shape.blocks[block.place, block.slot] += row

@@ -16,6 +16,7 @@ from meshsim.engines.analytic.moments import Floats
 
 FULLEST = 0.995
 """Utilisation beyond which a station is saturated; waits are those at this load, so that iterations go on."""
+TURNS_SUMMED = 60
 _GRID = np.linspace(0.0, 1.0, 401)
 
 
@@ -59,4 +60,22 @@ def spread(mean: Floats, waits: Floats, rho: Floats, scv: Floats, third: Floats 
     result[:, 0] = mean
     result[:, 1] = second - mean**2
     result[:, 2] = second * conditional * (1 + 2 * of_those) - mean * (3 * second - 2 * mean**2)
+    return result
+
+
+def turns_begun(rho: Floats, scv: Floats) -> Floats:
+    """Share of messages that begin a turn of the event loop of an M/G/1 worker that serves in turns all it found ready.
+
+    A turn of n messages is followed by one of those that came meanwhile, or by one of a single message if none came.
+    With B(z) the generating function of the arrivals during one message, stationarity of the generating function g of
+    n, g(z) = g(B(z)) + p (z - 1), gives p = 1 / sum over k of (1 - b(k)) with b(0) = 0, b(k + 1) = B(b(k)); a message
+    is a turn's first with probability (1 - rho) / p. Service times are taken as gamma.
+    """
+    u = np.ones_like(rho)
+    total = np.zeros_like(rho)
+    c = np.maximum(scv, 1e-6)
+    for _ in range(TURNS_SUMMED):
+        total += u
+        u = -np.expm1(-np.log1p(rho * u * c) / c)
+    result: Floats = (1 - rho) * total + u  # the rest as a geometric series
     return result

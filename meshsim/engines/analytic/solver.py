@@ -8,7 +8,7 @@ import numpy as np
 
 from meshsim.engines.analytic.model import Level, Model
 from meshsim.engines.analytic.moments import Floats, chosen, cumulants, largest, moments
-from meshsim.engines.analytic.queues import FULLEST, probability_to_wait, spread
+from meshsim.engines.analytic.queues import FULLEST, probability_to_wait, spread, turns_begun
 
 ITERATIONS = 12
 CLOSE = 1e-4
@@ -40,7 +40,7 @@ class Stations:
     """(g, 3) cumulants of the wait for a token."""
     class_memory: Floats
     woken: Floats
-    """(v,) probability that a token was idle."""
+    """(v,) share of messages that pay for a wake-up, or for the beginning of a turn."""
     kept: Floats
     """(n,) share of the queue at a CPU that the tokens of pools let come to it."""
     straight: Floats
@@ -65,6 +65,8 @@ def stations(model: Model, rate: float, arrivals_scv: float = 1.0, held: Floats 
         count = count + extra[:, 2]
     woken = np.full(model.rows * model.slots, 1.0 if model.wakes else 0.0)
     class_woken = np.full(len(count), 1.0)
+    # Where both are priced, one share stands for both: of wake-ups and of turns begun, as these add to the time.
+    turning = b["beginning"] / np.maximum(b["woken"], 1e-300) if b["beginning"].any() else None
     kept = np.ones(len(model.cores))
     last = -1.0
     for _ in range(ITERATIONS):
@@ -86,6 +88,8 @@ def stations(model: Model, rate: float, arrivals_scv: float = 1.0, held: Floats 
         full = np.minimum(rho, FULLEST)
         waits = probability_to_wait(model.class_servers, full, model.kinds_of_servers)
         class_woken = 1.0 - waits
+        if turning is not None:
+            class_woken += turning * (turns_begun(full, scv) - class_woken)
         # Of those who hold a token, no more than there are tokens can be at the CPU; the others wait for a token.
         tokens = np.minimum(rho, 1.5) * model.class_servers
         beyond = tokens * (tokens / (1 + tokens)) ** model.class_servers
@@ -117,7 +121,7 @@ def stations(model: Model, rate: float, arrivals_scv: float = 1.0, held: Floats 
 
 
 BLOCK_NAMES = ("count", "held", "held_second", "visits", "held_visits", "visits_second", "turns", "woken",
-               "woken_second", "woken_held", "woken_visits")  # fmt: skip
+               "woken_second", "woken_held", "woken_visits", "beginning")  # fmt: skip
 
 
 @dataclass
@@ -205,8 +209,11 @@ def times(model: Model, at: Stations, thread_wait: bool = True) -> Times:
         hop[:, 1] += second @ np.concatenate([q, q**2])
         hop[:, 2] += third @ np.concatenate([q, q**2, q**3])
     rows = model.sequence_row
-    local = s.base + s.asks[:, :1] * row_wait[rows] + s.asks[:, 2:] * pool_wait[rows * model.slots + 1]
+    local = s.base + s.asks[:, :1] * row_wait[rows] + s.asks[:, 2:3] * pool_wait[rows * model.slots + 1]
     local[:, 0] += s.asks[:, 1] * turn_wait[rows]
+    if model.wakes:
+        woken = at.woken[rows * model.slots + 1]
+        local[:, 0] += woken * (s.asks[:, 3] + s.asks[:, 4] * row_wait[rows, 0])
     behind = model.on_node @ at.cpu_behind
     call = np.zeros_like(hop)
     for level in model.levels:

@@ -106,6 +106,7 @@ def start_beside(S: State, parent: int, pc: int, detached: bool) -> None:
     frame = new_frame(S, F32[p + at.REQUEST], parent, pc, uint64s(S, at.FRAMES)[parent * at.FRAME + at.KEY])
     F64[frame * at.FRAME + at.HELD_SINCE] = F64[parent * at.FRAME + at.HELD_SINCE]
     f = frame * WIDE
+    F32[f + at.TO_SERVE] = F32[p + at.TO_SERVE]
     for place in range(3):
         F32[f + at.SOURCE + place] = F32[p + at.SOURCE + place]
     if fixed(S, at.ROUTED):

@@ -52,10 +52,10 @@ SERVERS, FREE, PLACES, DOWN, PRESENT, TURNS, HEAD, TAIL, LENGTH = range(22, 31)
 
 FRAME = 12
 KEY, ORDER, SINCE, BEGAN, HELD_SINCE, LEFT = range(6)
-PC, PARENT, CALL, SOURCE, DESTINATION, VIA, CHILDREN, FLAGS, NEXT, REQUEST, SPAN = range(12, 23)
+PC, PARENT, CALL, SOURCE, DESTINATION, VIA, CHILDREN, FLAGS, NEXT, REQUEST, SPAN, TO_SERVE = range(12, 24)
 # Flags of a frame; the lowest three bits are its status.
 STATUS = 7
-JOINING, DETACHED, WOKEN, CHILD_FAILED, OPTIONAL, OVER, BEGUN = (1 << bit for bit in range(3, 10))
+JOINING, DETACHED, WOKEN, CHILD_FAILED, OPTIONAL, OVER, BEGUN, TURN = (1 << bit for bit in range(3, 11))
 
 COLD_PART = 4
 """Of a frame, where calls are routed, tried again, or faulty; else there is none."""

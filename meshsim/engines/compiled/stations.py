@@ -19,8 +19,8 @@ WIDE = 2 * at.FRAME
 WIDE_STATION = 2 * at.STATION
 WIDE_INSTRUCTION = 2 * at.INSTRUCTION
 TURN_ENDS_NOW = FRAME_EVENT << 60
-ALWAYS, SAME_NODE, WOKEN_THREAD, SAME_ZONE = (
-    int(when) for when in (When.ALWAYS, When.SAME_NODE, When.WOKEN, When.SAME_ZONE)
+ALWAYS, SAME_NODE, WOKEN_THREAD, SAME_ZONE, FIRST_IN_TURN = (
+    int(when) for when in (When.ALWAYS, When.SAME_NODE, When.WOKEN, When.SAME_ZONE, When.TURN)
 )
 MORE, WORK = int(Op.MORE), int(Op.WORK)
 OVERFLOW, REFUSED, RESET = int(Status.OVERFLOW), int(Status.REFUSED), int(Status.RESET)
@@ -75,6 +75,8 @@ def holds(S: State, when: int, frame: int, one: int, other: int) -> bool:
     f = frame * WIDE
     if when == WOKEN_THREAD:
         return F32[f + at.FLAGS] & at.WOKEN != 0
+    if when == FIRST_IN_TURN:
+        return F32[f + at.FLAGS] & at.TURN != 0
     here, there = node(S, frame, one), node(S, frame, other)
     if when < SAME_ZONE:
         return (here == there) == (when == SAME_NODE)
@@ -254,14 +256,15 @@ def acquire(S: State, frame: int, station: int) -> bool:
         join_line(S, fields, wide + at.HEAD, frame)
         return False
     fields[wide + at.FREE] -= 1
-    F32[frame * WIDE + at.FLAGS] |= at.WOKEN
+    F32[frame * WIDE + at.FLAGS] |= at.WOKEN | at.TURN
+    F32[frame * WIDE + at.TO_SERVE] = 0
     F32[frame * WIDE + at.PC] += 1
     return True
 
 
 @inlined
 def release(S: State, station: int, frame: int) -> None:
-    """The next in line gets the token at this instant; its thread is awake."""
+    """The next in line gets the token at this instant; its thread is awake, and may begin a turn of its event loop."""
     fields, F32 = int32s(S, at.STATIONS), int32s(S, at.FRAMES)
     wide = station * WIDE_STATION
     held_since = int64s(S, at.FRAMES)[frame * at.FRAME + at.HELD_SINCE]
@@ -274,7 +277,13 @@ def release(S: State, station: int, frame: int) -> None:
         fields[wide + at.FREE] += 1
         return
     following = first_in_line(S, fields, wide + at.HEAD)
-    F32[following * WIDE + at.FLAGS] &= ~at.WOKEN
+    F32[following * WIDE + at.FLAGS] &= ~(at.WOKEN | at.TURN)
+    left = F32[frame * WIDE + at.TO_SERVE]
+    if left:
+        F32[following * WIDE + at.TO_SERVE] = left - 1
+    else:
+        F32[following * WIDE + at.FLAGS] |= at.TURN
+        F32[following * WIDE + at.TO_SERVE] = fields[wide + at.LENGTH] // fields[wide + at.SERVERS]
     complete(S, following)
     make_ready(S, following)
 

@@ -3,7 +3,8 @@
 traffic.py      load generator and echo server of ours, and two pods for them
 software.py     what a proxy is to an experiment: role, start, readiness, memory
 envoy.py others.py kinds.py    the proxies
-load.py         wake-ups: CPU a request as rate and connections rise, added latency
+load.py         wake-ups and turns: CPU a request as rate and connections rise, added latency
+turns.py        how often an Envoy worker went through its event loop
 messages.py     work of a message by protocol and size; a new connection
 security.py tls.py    mutual TLS: records, handshakes; certificates
 features.py     filters by slopes over copies

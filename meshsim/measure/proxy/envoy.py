@@ -14,6 +14,8 @@ from meshsim.measure.proxy.software import Role, thread_named
 from meshsim.measure.proxy.tls import Identity
 
 SOL_SOCKET, SO_MARK = 1, 36
+ADMIN_PORT = 9901
+"""Of an Envoy that counts, on the loopback interface of its pod."""
 API = "type.googleapis.com/envoy."
 Config = dict[str, Any]
 
@@ -53,6 +55,8 @@ class Envoy:
     """Name of the cluster that it forwards to."""
     mark: int | None = None
     """On the packets of its own connections, so that rules of redirection can leave them alone."""
+    counts: bool = False
+    """Its dispatcher counts the passes of each event loop: see ``turns``."""
     key: str = "envoy"
 
     def command(self, role: Role, folder: Path) -> list[str]:
@@ -87,7 +91,11 @@ class Envoy:
                 {"name": "helper", "type": "STATIC", "connect_timeout": "5s", "load_assignment": assignment}
             )
         clusters += [_idle_cluster(number, self.endpoints) for number in range(self.clusters)]
-        return {"static_resources": {"listeners": [listener], "clusters": clusters}}
+        made: Config = {"static_resources": {"listeners": [listener], "clusters": clusters}}
+        if self.counts:
+            made |= {"enable_dispatcher_stats": True, "stats_flush_on_admin": True}
+            made["admin"] = {"address": _address("127.0.0.1", ADMIN_PORT)}
+        return made
 
     def _chain(self, role: Role) -> Config:
         network = self._tcp_proxy() if role.protocol == "tcp" else self._connection_manager(role)

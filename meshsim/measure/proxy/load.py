@@ -1,16 +1,21 @@
-"""What a request costs a proxy as load rises: work that stays, and wake-ups that are shared.
+"""What a request costs a proxy as load rises: work that stays, wake-ups and turns of the event loop that are shared.
 
-One worker, two messages a request. A message costs work w, and a set-up s when it finds the worker asleep:
+One worker, two messages a request. A message costs work w; a set-up s when it finds the worker asleep; and t for each
+turn of the event loop, in which all is served that was ready when it began:
 
-    CPU a request = 2 w + s x wake-ups a request
+    CPU a request = 2 w + s x wake-ups a request + t x turns a request
 
-This is the queue with set-up times that the simulator runs, and what is fitted to open-loop rates up to saturation.
-How often the worker sleeps is counted by the kernel. Where there is no single worker to count (Go moves its work
-between threads), it is taken from how busy the proxy is: a share 1 - rho of messages finds it asleep.
+This is the queue with set-up times and turns that the simulator runs. How often the worker sleeps is counted by the
+kernel, how often its loop turns by Envoy itself (``turns``), in open loop up to saturation and in closed loop with few
+and with many connections. w and t are those of a protocol, s is of the kernel and one for all.
+
+Other proxies do not say how often they turn: t is 0, and part of s. Where there is no single worker to count (Go moves
+its work between threads), sleeps are taken from how busy the proxy is: a share 1 - rho of messages finds it asleep.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -18,16 +23,20 @@ import numpy as np
 from meshsim.costs.book import Cost
 from meshsim.measure.bench import Bench
 from meshsim.measure.book import cost
-from meshsim.measure.experiment import Experiment, Sample, Samples
-from meshsim.measure.fit import Floats, Line, figure, line
+from meshsim.measure.experiment import Experiment, Sample, Samples, Setting
+from meshsim.measure.fit import Figure, Floats, figure, line, terms
+from meshsim.measure.proxy.envoy import Envoy
 from meshsim.measure.proxy.kinds import ALL, ENVOY, Kind
 from meshsim.measure.proxy.software import Role, start
-from meshsim.measure.proxy.traffic import DIRECT_PORT, Demand, Pair
+from meshsim.measure.proxy.traffic import DIRECT_PORT, Demand, Pair, Protocol
+from meshsim.measure.proxy.turns import passes
 
 LOADS = (0.05, 0.15, 0.3, 0.45, 0.6, 0.75)
 """Open loop, as shares of what a closed loop reaches."""
 FEW_LOADS = (0.05, 0.3, 0.6)
-CONNECTIONS = (1, 4, 16, 64)
+CONNECTIONS = (1, 2, 4, 16, 64)
+CLOSED = 16
+"""Connections of the closed loops in which messages are priced."""
 LOW_RATE = 500.0
 """Requests a second at which added latency is taken."""
 
@@ -42,27 +51,54 @@ def run(kind: Kind, bench: Bench) -> None:
     pair = Pair.make(bench.lab)
     pair.redirect(Role().port)
     seconds, warm_up = (0.3, 0.1) if bench.quick else (1.0, 0.2)
+    if kind is ENVOY and not bench.quick:
+        with bench.lab.scope():
+            _rising(kind, bench, pair, "tcp", CONNECTIONS, FEW_LOADS, seconds)
+    with bench.lab.scope():
+        few = bench.quick or kind is not ENVOY
+        _rising(kind, bench, pair, "http1", (CLOSED,) if few else CONNECTIONS, FEW_LOADS if few else LOADS, seconds)
     running = kind.beside(pair)
     watched = running.watched()
-
-    def through(demand: Demand) -> dict[str, float]:
-        return pair.drive(demand, **watched).readings()
-
-    highest = 0.0
-    connections = (16,) if bench.quick or kind is not ENVOY else CONNECTIONS
-    for number in connections:
-        demand = Demand(0, number, seconds=0.6 * seconds, warm_up=warm_up)
-        sample = bench.measure({"loop": "closed", "connections": number}, partial(through, demand))
-        highest = max(highest, sample.values["requests_per_second"])
-    for load in FEW_LOADS if bench.quick or kind is not ENVOY else LOADS:
-        demand = Demand(load * highest, 16, seconds=seconds, warm_up=warm_up)
-        bench.measure({"loop": "open", "load": load}, partial(through, demand))
     pair.realtime(running.cgroup)
     low = Demand(LOW_RATE, 8, seconds=1.5 * seconds, warm_up=warm_up)
-    bench.measure({"loop": "open", "path": "proxy"}, partial(through, low))
+    bench.measure({"loop": "open", "path": "proxy"}, lambda: pair.drive(low, **watched).readings())
     bench.measure({"loop": "open", "path": "direct"}, lambda: pair.drive(low, port=DIRECT_PORT, **watched).readings())
     if kind is ENVOY and not bench.quick:
         _shared(pair, bench, low)
+
+
+def _rising(
+    kind: Kind,
+    bench: Bench,
+    pair: Pair,
+    protocol: Protocol,
+    connections: tuple[int, ...],
+    loads: tuple[float, ...],
+    seconds: float,
+) -> None:
+    """One protocol in closed loop with so many connections, then at shares of the highest rate."""
+    counting = replace(kind.software, counts=True) if isinstance(kind.software, Envoy) else None
+    watched = kind.beside(pair, protocol, counting).watched()
+    bytes_ = 64 if protocol == "tcp" else 0
+
+    def through(rate: float, connections: int, seconds: float) -> dict[str, float]:
+        demand = Demand(rate, connections, protocol, bytes_, seconds=seconds, warm_up=0.2 * seconds)
+        before = passes(pair.server) if counting else 0
+        found = pair.drive(demand, **watched)
+        readings = found.readings()
+        if counting:  # they are counted during the warm-up too
+            answered = found.answered * (1 + demand.warm_up / demand.seconds)
+            readings["passes"] = (passes(pair.server) - before) / answered
+        return readings
+
+    highest = 0.0
+    for number in connections:
+        settings: dict[str, Setting] = {"protocol": protocol, "loop": "closed", "connections": number}
+        sample = bench.measure(settings, partial(through, 0.0, number, 0.6 * seconds))
+        highest = max(highest, sample.values["requests_per_second"])
+    for load in loads:
+        settings = {"protocol": protocol, "loop": "open", "load": load}
+        bench.measure(settings, partial(through, load * highest, CLOSED, seconds))
 
 
 def _shared(pair: Pair, bench: Bench, low: Demand) -> None:
@@ -82,26 +118,80 @@ def _shared(pair: Pair, bench: Bench, low: Demand) -> None:
 
 def wakeups(sample: Sample) -> float:
     """Of a request: counted, or two messages x (1 - rho)."""
-    return sample.values.get("sleeps", 2 * max(0.0, 1 - sample.values["busy"]))
+    values = sample.values
+    return values["sleeps"] if "sleeps" in values else 2 * max(0.0, 1 - values["busy"])
+
+
+@dataclass(frozen=True)
+class Law:
+    """CPU of a request, ns."""
+
+    work: dict[str, Figure]
+    """2 w by protocol."""
+    wakeup: Figure
+    """s"""
+    turn: dict[str, Figure]
+    """t by protocol; empty where turns were not counted."""
+    turns_in_closed_loop: dict[str, float]
+    """By protocol, a request, with ``CLOSED`` connections."""
+    residuals: dict[str, float]
+
+    def busy(self, sample: Sample) -> float:
+        """CPU of a request in a closed loop of ``CLOSED`` connections less its turns and the few wake-ups that were
+        counted, ns. Protocols whose turns were not counted have those of HTTP/1.1."""
+        protocol = "tcp" if sample.settings.get("protocol") == "tcp" else "http1"
+        turning = self.turn[protocol].value * self.turns_in_closed_loop[protocol] if self.turn else 0.0
+        return sample.values["cpu_ns"] - turning - max(0.0, self.wakeup.value) * wakeups(sample)
 
 
 def points(samples: Samples, kind: Kind) -> Floats:
-    """Rows (round, wake-ups a request, CPU ns a request) of the open-loop rates."""
-    found = [
-        (s.round, wakeups(s), s.values["cpu_ns"]) for s in samples.of(name(kind), loop="open") if "load" in s.settings
-    ]
+    """Rows (round, wake-ups a request, CPU ns a request) of the open-loop rates of HTTP/1.1."""
+    found = [(s.round, wakeups(s), s.values["cpu_ns"]) for s in _rates(samples, kind) if _protocol(s) == "http1"]
     return np.array(found, np.float64).reshape(-1, 3)
 
 
-def law(samples: Samples, kind: Kind) -> Line | None:
-    """2 w as the fixed term, s as that of a wake-up; None without samples."""
+def _rates(samples: Samples, kind: Kind) -> list[Sample]:
+    return [s for s in samples.of(name(kind), loop="open") if "load" in s.settings]
+
+
+def _protocol(sample: Sample) -> str:
+    return str(sample.settings.get("protocol", "http1"))
+
+
+def law(samples: Samples, kind: Kind) -> Law | None:
+    """The terms; None without samples."""
+    counted = [s for s in samples.of(name(kind)) if "passes" in s.values]
+    if counted:
+        return _with_turns(counted)
     rows = points(samples, kind)
-    return line(rows) if len(rows) >= 2 else None
+    if len(rows) < 2:
+        return None
+    found = line(rows)
+    return Law({"http1": found.fixed}, found.per_unit, {}, {}, found.residuals)
 
 
-def without_wakeups(sample: Sample, found: Line) -> float:
-    """CPU of a request less what the law takes for each of the few wake-ups that were counted, ns."""
-    return sample.values["cpu_ns"] - max(0.0, found.per_unit.value) * wakeups(sample)
+def _with_turns(counted: list[Sample]) -> Law:
+    protocols = sorted({_protocol(s) for s in counted})
+    alone = [s.values["passes"] / 2 for s in counted if s.settings.get("connections") == 1]
+    a_turn = float(np.median(alone)) if alone else 2.0
+    rows = []
+    for s in counted:
+        mine = [float(_protocol(s) == protocol) for protocol in protocols]
+        turns = s.values["passes"] / a_turn
+        rows.append([s.round, *mine, *(turns * here for here in mine), wakeups(s), s.values["cpu_ns"]])
+    figures, residuals = terms(np.array(rows))
+    closed: dict[str, list[float]] = {protocol: [] for protocol in protocols}
+    for s in counted:
+        if s.settings.get("connections") == CLOSED:
+            closed[_protocol(s)].append(s.values["passes"] / a_turn)
+    n = len(protocols)
+    return Law(
+        dict(zip(protocols, figures, strict=False)),
+        figures[-1],
+        dict(zip(protocols, figures[n:], strict=False)),
+        {protocol: float(np.median(found)) for protocol, found in closed.items() if found},
+        residuals,
+    )
 
 
 def added_latency(samples: Samples, kind: Kind, path: str = "proxy") -> Floats:
@@ -117,7 +207,7 @@ def added_latency(samples: Samples, kind: Kind, path: str = "proxy") -> Floats:
 
 
 def costs(samples: Samples) -> list[Cost]:
-    """proxy.<software>.wakeup; what stays is priced in ``messages``."""
+    """proxy.<software>.{wakeup,turn,tcp.turn}; what stays is priced in ``messages``."""
     return [c for kind in ALL for c in _costs(samples, kind)]
 
 
@@ -130,18 +220,21 @@ def _costs(samples: Samples, kind: Kind) -> list[Cost]:
     # What CPU time does not explain of the added latency is waiting, half of it for each wake-up.
     waits = np.array([a - s.values["cpu_ns"] for a, s in zip(added, low, strict=True)]) / 2
     wait = figure(np.maximum(waits, 0.0))
-    return [
+    formula = "2 w + s x wake-ups" + (" + t x turns" if found.turn else "")
+    made = [
         cost(
             f"proxy.{kind.key}.wakeup",
             "wake-up of an idle worker",
             experiment=name(kind),
-            reference="CPU: the term s of CPU a request = 2 w + s x wake-ups, over open-loop rates up to saturation; "
+            reference=f"CPU: the term s of CPU a request = {formula}, over "
+            + ("closed loops and " if found.turn else "")
+            + "open-loop rates up to saturation; "
             + ("wake-ups are counted by the kernel" if "sleeps" in low[0].values else "wake-ups are 2 (1 - rho)")
             + ". Waiting: p50 through the proxy less p50 without it at "
             f"{LOW_RATE:.0f} requests a second, less the CPU time of a request at that rate, halved"
             + _unexplained(added, low),
             conditions="HTTP/1.1, 64 B, 16 connections, one worker on a CPU of its own, redirected by iptables",
-            cpu=found.per_unit,
+            cpu=found.wakeup,
             wait=wait,
             law="lognormal",
             cv=_cv(low),
@@ -150,6 +243,24 @@ def _costs(samples: Samples, kind: Kind) -> list[Cost]:
             raw=low[0],
         )
     ]
+    for protocol, turn in found.turn.items():
+        seen = [s for s in samples.of(name(kind)) if "passes" in s.values and _protocol(s) == protocol]
+        made.append(
+            cost(
+                f"proxy.{kind.key}.{'tcp.turn' if protocol == 'tcp' else 'turn'}",
+                "turn of the event loop: all messages that were ready when it began",
+                experiment=name(kind),
+                reference=f"the term t of CPU a request = {formula}, over closed loops of {CONNECTIONS[0]} to "
+                f"{CONNECTIONS[-1]} connections and open-loop rates; turns are counted by Envoy's dispatcher, in units "
+                "of the two passes that a message alone takes. Contained is what the first message finds cold",
+                conditions=("bytes of TCP" if protocol == "tcp" else "HTTP/1.1") + ", 64 B, one worker on a CPU of its "
+                "own, redirected by iptables",
+                cpu=turn,
+                kernel_share=kernel_share(seen) or kernel_share(low),
+                taken_off="wake-ups, and the work of each message",
+            )
+        )
+    return made
 
 
 def _unexplained(added: Floats, low: list[Sample]) -> str:
@@ -164,7 +275,8 @@ def _unexplained(added: Floats, low: list[Sample]) -> str:
 
 def kernel_share(samples: list[Sample]) -> float:
     """System time over all CPU time of the proxy, median over samples."""
-    return float(np.median([s.values["kernel_share"] for s in samples])) if samples else 0.0
+    known = [s.values["kernel_share"] for s in samples if "kernel_share" in s.values]
+    return float(np.median(known)) if known else 0.0
 
 
 def _cv(low: list[Sample]) -> float:
@@ -179,7 +291,7 @@ EXPERIMENTS = [
         name(kind),
         f"{kind.title}: CPU a request as rate and connections rise, added latency [ns]",
         partial(run, kind),
-        seconds=18 if kind is ENVOY else 7.5,
+        seconds=45 if kind is ENVOY else 7.5,
         quick_seconds=3.5 if kind is ENVOY else None,
         needs=kind.needs,
     )

@@ -1,7 +1,8 @@
 """What a message costs a proxy by protocol and size: HTTP/1.1, HTTP/2, bytes of TCP; then also a new connection.
 
-Taken in closed loop, where the worker hardly sleeps; the wake-ups that are left are taken off by the law of ``load``.
-The fixed work is that law's; other protocols have it in the proportion in which they cost in the same round.
+Taken in closed loop, where the worker hardly sleeps; the wake-ups that are left, and the turns of its event loop, are
+taken off by the law of ``load``. The fixed work is that law's; a protocol that it does not have has it in the
+proportion in which it costs in the same round.
 """
 
 from __future__ import annotations
@@ -79,13 +80,14 @@ def _costs(samples: Samples, kind: Kind) -> Iterable[Cost]:
         yield from _tcp(samples, kind, law)
 
 
-def _http(samples: Samples, kind: Kind, law: Line, protocol: Protocol) -> Iterable[Cost]:
+def _http(samples: Samples, kind: Kind, law: load.Law, protocol: Protocol) -> Iterable[Cost]:
     small = samples.of(name(kind), protocol=protocol, request_bytes=SMALL, response_bytes=SMALL)
     small = small or samples.of(load.name(kind), loop="closed")
-    fixed, words = law.fixed, "The term 2 w of CPU a request = 2 w + s x wake-ups"
+    fixed = law.work["http1"]
+    words = "The term 2 w of CPU a request = 2 w + s x wake-ups" + (" + t x turns" if law.turn else "")
     if protocol != "http1":
         ratio = _ratio(samples, kind, law, protocol)
-        fixed, words = _product(law.fixed, ratio), f"HTTP/1.1's work x {ratio.value:.2f}, the ratio at saturation"
+        fixed, words = _product(fixed, ratio), f"HTTP/1.1's work x {ratio.value:.2f}, the ratio at saturation"
     residuals = _missed(samples, kind, law, protocol)
     for direction, share in (("request", REQUEST_SHARE), ("response", 1 - REQUEST_SHARE)):
         per_byte = _per_byte(samples, kind, law, protocol, direction)
@@ -103,32 +105,35 @@ def _http(samples: Samples, kind: Kind, law: Line, protocol: Protocol) -> Iterab
             "sender pays for bringing a packet to the receiver's socket) and its own statistics, not to be told apart",
             cpu=Line(scaled(fixed, share), per_byte or Figure(0.0, 0.0, 0.0, 1), residuals or law.residuals),
             kernel_share=load.kernel_share(small),
-            taken_off="wake-ups, by the law",
+            taken_off="wake-ups and turns of the event loop, by the law" if law.turn else "wake-ups, by the law",
         )
 
 
-def _tcp(samples: Samples, kind: Kind, law: Line) -> Iterable[Cost]:
-    ratio = _ratio(samples, kind, law, "tcp")
+def _tcp(samples: Samples, kind: Kind, law: load.Law) -> Iterable[Cost]:
+    if "tcp" in law.work:
+        fixed = scaled(law.work["tcp"], 0.5)
+        words = "half of the term 2 w of CPU a request = 2 w + s x wake-ups + t x turns"
+    else:
+        ratio = _ratio(samples, kind, law, "tcp")
+        fixed = _product(scaled(law.work["http1"], 0.5), ratio)
+        words = f"half of HTTP/1.1's work of a request x {ratio.value:.2f}, the ratio at saturation"
     keep = [s for s in samples.of(name(kind), protocol="tcp") if "request_bytes" in s.settings]
-    rows = np.array(
-        [(s.round, float(s.settings["request_bytes"]) - SMALL, load.without_wakeups(s, law) / 2) for s in keep]
-    )
+    rows = np.array([(s.round, float(s.settings["request_bytes"]) - SMALL, law.busy(s) / 2) for s in keep])
     found = line(rows)
     yield cost(
         f"proxy.{kind.key}.tcp.message",
         "message",
         experiment=name(kind),
-        reference=f"Fixed: half of HTTP/1.1's work of a request x {ratio.value:.2f}, the ratio at saturation. "
-        "Per byte: line over sizes of request and response alike.",
+        reference=f"Fixed: {words}. Per byte: line over sizes of request and response alike.",
         conditions="TCP proxy, no HTTP parsing; otherwise as HTTP/1.1",
-        cpu=Line(_product(scaled(law.fixed, 0.5), ratio), found.per_unit, found.residuals),
+        cpu=Line(fixed, found.per_unit, found.residuals),
         kernel_share=load.kernel_share(keep),
-        taken_off="wake-ups, by the law",
+        taken_off="wake-ups and turns of the event loop, by the law" if law.turn else "wake-ups, by the law",
     )
     fresh = {s.round: s for s in samples.of(name(kind), connection="new")}
     small = [s for s in keep if s.settings["request_bytes"] == SMALL and s.round in fresh]
     if small:
-        extra = [load.without_wakeups(fresh[s.round], law) - load.without_wakeups(s, law) for s in small]
+        extra = [law.busy(fresh[s.round]) - law.busy(s) for s in small]
         yield cost(
             f"proxy.{kind.key}.connection",
             "connection accepted, and one opened upstream",
@@ -140,39 +145,39 @@ def _tcp(samples: Samples, kind: Kind, law: Line) -> Iterable[Cost]:
         )
 
 
-def _ratio(samples: Samples, kind: Kind, law: Line, protocol: Protocol) -> Figure:
+def _ratio(samples: Samples, kind: Kind, law: load.Law, protocol: Protocol) -> Figure:
     """Work of a small request in this protocol over HTTP/1.1's, within a round."""
 
     def small(of: Protocol) -> dict[int, float]:
         found = samples.of(name(kind), protocol=of, request_bytes=SMALL, response_bytes=SMALL)
-        return {s.round: load.without_wakeups(s, law) for s in found}
+        return {s.round: law.busy(s) for s in found}
 
     one, other = small(protocol), small("http1")
     return figure([one[r] / other[r] for r in one if r in other])
 
 
-def _per_byte(samples: Samples, kind: Kind, law: Line, protocol: Protocol, direction: str) -> Figure | None:
+def _per_byte(samples: Samples, kind: Kind, law: load.Law, protocol: Protocol, direction: str) -> Figure | None:
     small = {s.round: s for s in samples.of(name(kind), protocol=protocol, request_bytes=SMALL, response_bytes=SMALL)}
     large = {"request_bytes": LARGE if direction == "request" else SMALL}
     large |= {"response_bytes": LARGE if direction == "response" else SMALL}
     slopes = [
-        (load.without_wakeups(s, law) - load.without_wakeups(small[s.round], law)) / (LARGE - SMALL)
+        (law.busy(s) - law.busy(small[s.round])) / (LARGE - SMALL)
         for s in samples.of(name(kind), protocol=protocol, **large)
         if s.round in small
     ]
     return figure(slopes) if slopes else None
 
 
-def _missed(samples: Samples, kind: Kind, law: Line, protocol: Protocol) -> dict[str, float]:
+def _missed(samples: Samples, kind: Kind, law: load.Law, protocol: Protocol) -> dict[str, float]:
     """How far the middle size, which nothing is fitted to, lies from the lines."""
     relative = []
     for s in samples.of(name(kind), protocol=protocol, request_bytes=MIDDLE, response_bytes=MIDDLE):
         small = _of_round(samples.of(name(kind), protocol=protocol, request_bytes=SMALL, response_bytes=SMALL), s)
-        expected = load.without_wakeups(small, law)
+        expected = law.busy(small)
         for direction in ("request", "response"):
             slope = _per_byte(samples, kind, law, protocol, direction)
             expected += (MIDDLE - SMALL) * (slope.value if slope else 0.0)
-        relative.append(load.without_wakeups(s, law) / expected - 1)
+        relative.append(law.busy(s) / expected - 1)
     return residual_quantiles(np.array(relative)) if relative else {}
 
 

@@ -11,6 +11,7 @@ from meshsim.measure.proxy.kinds import ENVOY
 from meshsim.measure.proxy.traffic import Demand, outcome
 
 WORK, SETUP, BYTE = 38_000.0, 52_000.0, 0.6
+TURN, TCP_TURN = 60_000.0, 5_000.0
 ROUNDS = 3
 
 
@@ -18,8 +19,11 @@ def noisy(rng, value, share=0.02):
     return float(value * (1 + share * rng.standard_normal()))
 
 
-def worlds(seed=1):
-    """Samples of an Envoy that obeys the law: 2 w + s x wake-ups, bytes, TLS, copies."""
+def worlds(seed=1, turns=True):
+    """Samples of an Envoy that obeys the law: 2 w + s x wake-ups + t x turns, bytes, TLS, copies.
+
+    Without ``turns`` they were not counted, and cost nothing.
+    """
     rng = np.random.default_rng(seed)
     samples = []
 
@@ -27,25 +31,47 @@ def worlds(seed=1):
         samples.append(Sample(experiment, number, settings, values))
 
     for number in range(ROUNDS):
-        for share in load.LOADS:
-            sleeps = 2 * (1 - share)
-            cpu = noisy(rng, 2 * WORK + SETUP * sleeps)
-            add(load.name(ENVOY), number, {"loop": "open", "load": share}, cpu_ns=cpu, sleeps=sleeps, busy=share)
         base = {"kernel_share": 0.4, "sleeps": 0.0, "busy": 1.0}
-        add(load.name(ENVOY), number, {"loop": "closed", "connections": 16}, cpu_ns=2 * WORK, **base)
+        if turns:
+            for protocol, work, turn in (("http1", 2 * WORK, TURN), ("tcp", WORK, TCP_TURN)):
+                for share in load.LOADS:
+                    sleeps, begun = 2 * (1 - share), 2 * (1 - share**3)
+                    cpu = noisy(rng, work + SETUP * sleeps + turn * begun)
+                    settings = {"protocol": protocol, "loop": "open", "load": share}
+                    values = {"sleeps": sleeps, "busy": share, "passes": 2 * begun}
+                    add(load.name(ENVOY), number, settings, cpu_ns=cpu, kernel_share=0.4, **values)
+                for connections in load.CONNECTIONS:
+                    begun = 2 / connections
+                    cpu = noisy(rng, work + (SETUP * 2 if connections == 1 else 0) + turn * begun)
+                    settings = {"protocol": protocol, "loop": "closed", "connections": connections}
+                    values = {**base, "sleeps": 2.0 * (connections == 1), "passes": 2 * begun}
+                    add(load.name(ENVOY), number, settings, cpu_ns=cpu, **values)
+        else:
+            for share in load.LOADS:
+                sleeps = 2 * (1 - share)
+                cpu = noisy(rng, 2 * WORK + SETUP * sleeps)
+                add(load.name(ENVOY), number, {"loop": "open", "load": share}, cpu_ns=cpu, sleeps=sleeps, busy=share)
+            add(load.name(ENVOY), number, {"loop": "closed", "connections": 16}, cpu_ns=2 * WORK, **base)
+        turned, tcp_turned = (TURN / 8, TCP_TURN / 8) if turns else (0.0, 0.0)  # with 16 connections
         low = {"latency_p50_ns": 320e3, "latency_p90_ns": 400e3}
         add(load.name(ENVOY), number, {"loop": "open", "path": "proxy"}, cpu_ns=180e3, **low, **base)
         add(load.name(ENVOY), number, {"loop": "open", "path": "direct"}, cpu_ns=0, latency_p50_ns=100e3)
         for protocol, factor in (("http1", 1.0), ("http2", 1.2)):
             for request, response in messages.SIZES:
-                cpu = noisy(rng, 2 * WORK * factor + BYTE * (request + response - 2 * messages.SMALL))
+                cpu = noisy(rng, 2 * WORK * factor + BYTE * (request + response - 2 * messages.SMALL)) + turned
                 settings = {"protocol": protocol, "request_bytes": request, "response_bytes": response}
                 add(messages.name(ENVOY), number, settings, cpu_ns=cpu, **base)
         for request, response in messages.TCP_SIZES:
-            cpu = noisy(rng, WORK + BYTE * (request + response - 2 * messages.SMALL))
+            cpu = noisy(rng, WORK + BYTE * (request + response - 2 * messages.SMALL)) + tcp_turned
             settings = {"protocol": "tcp", "request_bytes": request, "response_bytes": response}
             add(messages.name(ENVOY), number, settings, cpu_ns=cpu, **base)
-        add(messages.name(ENVOY), number, {"protocol": "tcp", "connection": "new"}, cpu_ns=WORK + 250e3, **base)
+        add(
+            messages.name(ENVOY),
+            number,
+            {"protocol": "tcp", "connection": "new"},
+            cpu_ns=WORK + tcp_turned + 250e3,
+            **base,
+        )
         for size in security.SIZES:
             for name, extra in (("none", 0.0), ("mtls", 4 * (3_000 + 0.5 * size))):
                 settings = {"security": name, "bytes": size}
@@ -71,9 +97,9 @@ def worlds(seed=1):
     return Samples(samples)
 
 
-@pytest.fixture(scope="module")
-def book():
-    samples = worlds()
+@pytest.fixture(scope="module", params=[True, False])
+def book(request):
+    samples = worlds(turns=request.param)
     return {c.operation: c for part in (load, messages, security, features, footprint) for c in part.costs(samples)}
 
 
@@ -105,8 +131,22 @@ def test_a_cost_is_what_the_samples_were_made_of(book, operation, field, truth, 
     assert getattr(book[operation], field) == pytest.approx(truth, rel=tolerance)
 
 
+def test_turns_are_told_from_wake_ups():
+    samples = worlds()
+    found = {c.operation: c for c in load.costs(samples)}
+    assert found["proxy.envoy.turn"].cpu_ns == pytest.approx(TURN, rel=0.1)
+    assert found["proxy.envoy.tcp.turn"].cpu_ns == pytest.approx(TCP_TURN, rel=0.5)
+    assert found["proxy.envoy.wakeup"].cpu_ns == pytest.approx(SETUP, rel=0.1)
+    # Without the counts, the law with wake-ups alone takes turns for them, and misses the closed loops.
+    for sample in samples:
+        sample.values.pop("passes", None)
+    blind = load.law(samples, ENVOY)
+    assert blind.wakeup.value > 1.3 * SETUP
+    assert "proxy.envoy.turn" not in {c.operation for c in load.costs(samples)}
+
+
 def test_work_alone_misses_what_wake_ups_explain():
-    rows = load.points(worlds(), ENVOY)
+    rows = load.points(worlds(turns=False), ENVOY)
     law = line(rows)
     constant = np.abs(rows[:, 2] / np.median(rows[:, 2]) - 1)
     assert max(abs(v) for v in law.residuals.values()) < 0.08
@@ -120,7 +160,7 @@ def test_without_a_counted_worker_wake_ups_follow_from_how_busy_it_is():
 
 
 def test_cpu_beyond_added_latency_is_no_negative_waiting():
-    samples = worlds()
+    samples = worlds(turns=False)
     for sample in samples.of(load.name(ENVOY), path="proxy"):
         sample.values["cpu_ns"] = 260e3
     wakeup = load.costs(samples)[0]
