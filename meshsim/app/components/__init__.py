@@ -1,1 +1,1 @@
-"""Components of our own: a canvas each, plain JavaScript without a build step."""
+"""What Streamlit has no widget for."""
