@@ -94,7 +94,9 @@ def icicle_figure(lone: Lone, *, base: Lone | None = None, theme: Theme = "light
         "tiling": {"orientation": "v"},
         "maxdepth": 4,
         "sort": False,
-        "texttemplate": "%{label}<br>%{value:,.3~s} µs",
+        "text": [numbers.latency(sizes[path] / US) for path in ids],
+        "texttemplate": "%{label}<br>%{text}",
+        "leaf": {"opacity": 1},
         "hovertemplate": "%{customdata}<extra></extra>",
         "pathbar": {"visible": True, "thickness": 22},
     }

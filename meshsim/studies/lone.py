@@ -41,7 +41,7 @@ class Step:
     kernel_share: float
     """Part of ``ns`` that the kernel works on behalf of the component."""
     space: Space
-    """Where it happens for the most part."""
+    """Where it begins: what a process does is in user space, though the kernel may work on its behalf meanwhile."""
     where: str
     """Pod or proxy: 'frontend', 'sidecar of frontend', 'waypoint'."""
     hop: int
@@ -175,7 +175,7 @@ def _step(
         tag.operation,
         piece.phase,
         tag.kernel_share if piece.phase == "running" else 0.0,
-        _space(tag.component, tag.operation, tag.kernel_share),
+        _space(tag.component, tag.operation),
         _where(tag.component, tag.operation, place, pod, dataplane),
         order[call],
         costs[tag.operation].source if priced else "application",
@@ -184,11 +184,10 @@ def _step(
     )
 
 
-def _space(component: str, operation: str, kernel_share: float) -> Space:
+def _space(component: str, operation: str) -> Space:
     if component == "network":
         return "wire"
-    waking = operation.endswith("wakeup")
-    return "kernel" if component == "kernel" or waking or kernel_share > 0.5 else "user"
+    return "kernel" if component == "kernel" or operation.endswith("wakeup") else "user"
 
 
 def _where(component: str, operation: str, place: Place, pod: str, dataplane: DataPlane) -> str:

@@ -7,7 +7,7 @@ from functools import lru_cache
 import pandas as pd
 import streamlit as st
 
-from meshsim.app.controls import controls
+from meshsim.app.controls import DEFAULT_APPLICATION
 from meshsim.app.text import plain
 from meshsim.figures import PLOTLY_CONFIG
 from meshsim.figures import numbers as n
@@ -20,6 +20,7 @@ from meshsim.figures.journey import (
     short,
     waterfall_figure,
 )
+from meshsim.scenario import catalog
 from meshsim.scenario.base import MeshsimError
 from meshsim.scenario.scenario import Scenario
 from meshsim.studies.lone import Lone, Step, by_operation, entries, lone_request
@@ -45,19 +46,22 @@ def lone(application: str, dataplane: str, entry: str) -> Lone:
 def render() -> None:
     """Draw the page once."""
     st.header("Where the microseconds of one request go", anchor=False)
-    setting = controls()
-    if setting is None or not setting.dataplanes:
-        st.info("Choose at least one data plane above.")
-        return
-    planes = [name for name in setting.dataplanes if name != BASE] or [BASE]
-    try:
-        names = entries(prepared(setting.application, BASE).plan)
-    except MeshsimError as error:
-        st.error(plain(str(error)))
-        return
-    first, second = st.columns(2)
-    plane = first.selectbox("Data plane", planes, key="plane", bind="query-params", help="Against no mesh at all.")
-    entry = second.selectbox(
+    first, second, third = st.columns(3)
+    applications, planes = catalog.names("applications"), catalog.names("dataplanes")
+    usual = st.session_state.get("app", DEFAULT_APPLICATION)  # the one that the other pages show
+    application = first.selectbox(
+        "Application", applications, index=applications.index(usual), key="application", bind="query-params"
+    )
+    plane = second.selectbox(
+        "Data plane",
+        planes,
+        index=planes.index("istio-sidecar"),
+        key="plane",
+        bind="query-params",
+        help="Against no mesh at all.",
+    )
+    names = entries(prepared(application, BASE).plan)
+    entry = third.selectbox(
         "Request",
         [name.removeprefix("client -> ") for name in names],
         key="entry",
@@ -65,8 +69,8 @@ def render() -> None:
         help="Where it comes in. A call that is made in half of the visits or more is made here, a rarer one is not.",
     )
     try:
-        base = lone(setting.application, BASE, f"client -> {entry}")
-        mesh = lone(setting.application, plane, f"client -> {entry}")
+        base = lone(application, BASE, f"client -> {entry}")
+        mesh = lone(application, plane, f"client -> {entry}")
     except MeshsimError as error:
         st.error(plain(str(error)))
         return
@@ -160,9 +164,14 @@ def _step_by_step(mesh: Lone) -> None:
     step = steps[at - 1]
     spent = sum(one.ns for one in steps[:at]) / US
     error = f" ± {step.standard_error:.0%} (one standard error)" if step.standard_error else ""
+    inside = (
+        ""
+        if step.space == "kernel" or not step.kernel_share
+        else (f" The kernel works {step.kernel_share:.0%} of that, on its behalf.")
+    )
     st.markdown(
         f"**{at} of {len(steps)} · {plain(step.operation)}**, {_doing(step)} for {n.latency(step.ns / US)}{error}, in "
-        f"the {LANE_NAMES[step.space]}: {plain(step.where)}. So far {n.latency(spent)}."
+        f"the {LANE_NAMES[step.space]}: {plain(step.where)}. So far {n.latency(spent)}.{inside}"
     )
     st.plotly_chart(
         path_figure(mesh, number, at),
