@@ -23,6 +23,7 @@ from meshsim.studies.defaults import COSTS
 from meshsim.studies.defaults import DATAPLANES as DEFAULT_DATAPLANES
 
 SOURCES = ("measured", "published", "derived", "assumed")
+NAMES = {"p50": "median latency", "cpu-total": "CPU"}
 MEANING = {
     "measured": "by `meshsim measure` on one host, raw samples kept",
     "published": "read in a document",
@@ -69,10 +70,10 @@ def headline(costs: Costs, boards: list[Scoreboard]) -> str:
     for board in boards:
         right = sum(one.right for one in board.verdicts)
         errors = [
-            f"{one.quantity} {one.median_gap:.0%}" for one in summaries(board) if one.quantity in ("p50", "cpu-total")
+            f"{one.median_gap:.0%} for {NAMES[one.quantity]}" for one in summaries(board) if one.quantity in NAMES
         ]
         said += (
-            f" Beside real meshes on {board.host.get('processor', 'one host')}, the median of the errors is "
+            f" Beside real meshes on {board.host.get('processor', 'one host')}, half of the errors are below "
             f"{n.listed(errors) if errors else 'not known yet'}, and {right} of {len(board.verdicts)} times the model "
             "says rightly which of two needs less."
         )
@@ -190,7 +191,7 @@ def _limits() -> None:
     st.subheader("Two errors, never added up", anchor=False)
     st.markdown(
         "**Sampling error**: a run was finite; intervals come from 20 batches of consecutive requests. **Model "
-        "error**: costs are uncertain; each has a standard error, and every figure carries the band that follows from it. "
+        "error**: costs are uncertain; each has a standard error, and figures carry the band that follows from it. "
         "Neither says anything about effects that the model does not have; only real meshes do, in the first tab."
     )
 
