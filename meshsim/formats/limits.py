@@ -4,17 +4,27 @@ from __future__ import annotations
 
 from meshsim.results.rows import Provenance
 
-NOT_MODELLED = [
-    "Opening connections: TCP and TLS handshakes, and the walk through iptables rules. "
-    "All connections are open and pooled.",
-    "Timeouts, retries, circuit breakers and any other answer to failure. Nothing fails.",
-    "Connections pinned to proxy workers, HTTP/2 stream limits, load balancing other than a uniform choice.",
-    "CPU quotas (throttling), autoscaling, start-up of pods and proxies.",
-    "The work of the control plane and of pushing configuration to proxies; the memory of it does count.",
-    "Limits of network bandwidth and of network cards; traffic between zones and its price.",
-    "Discounts, storage, load balancers and everything else on a cloud bill besides nodes.",
+MISSING = [
+    "Configuration that arrives late: what pushing it costs is counted, that proxies run on old configuration is not.",
+    "Queues in the control plane, and in anything else that is off the path of requests.",
+    "An ingress gateway, and a proxy of the client outside.",
+    "Cancelling work upstream when its caller gave up.",
+    "Nodes that come and go, and pods that move from one to another.",
+    "The price of traffic between zones; discounts, storage, load balancers and everything else on a cloud bill but "
+    "nodes.",
     "Anything else on the same nodes: noise from other workloads and from the hypervisor.",
 ]
+"""No scenario can ask for these."""
+UNLESS_ASKED = [
+    "Timeouts, retries, circuit breakers, rate limits and faults: without such rules nothing fails.",
+    "New connections, with their handshakes and the walk through iptables rules: connections are open and pooled.",
+    "Connections pinned to workers of proxies and to pods; load balancing other than a uniform choice.",
+    "CPU limits where a file sets none; autoscaling, and with it the start of pods and proxies.",
+    "Limits of network bandwidth, and zones.",
+]
+"""Left out unless the scenario, or the application's file, has a word about it."""
+NOT_MODELLED = [*MISSING, *(f"{what} (A scenario can ask for it.)" for what in UNLESS_ASKED)]
+"""What the numbers of a comparison leave out."""
 
 
 def assumptions(source: Provenance, rate: str = "") -> list[str]:

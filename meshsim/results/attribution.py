@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -38,6 +38,10 @@ class Piece:
     tag: Tag
     phase: Phase
     ns: int
+    start_ns: int = field(default=-1, compare=False)
+    span: int = field(default=-1, compare=False)
+    """Ordinal of the frame that it belongs to."""
+    instruction: int = field(default=-1, compare=False)
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,9 @@ def critical_path(record: RequestRecord, plan: Plan) -> list[Piece]:
             attempt = children.get((span.number, stretch.end))
             start = stretch.end if attempt is None else max(attempt.start_ns, stretch.start)
             if start > stretch.start:
-                pieces.append(Piece(plan.tags[int(plan.tag[stretch.instruction])], "waiting", start - stretch.start))
+                tag = plan.tags[int(plan.tag[stretch.instruction])]
+                length = start - stretch.start
+                pieces.append(Piece(tag, "waiting", length, stretch.start, span.number, stretch.instruction))
                 now = start
             if attempt is not None:
                 stack.append((attempt, _since(attempt, start)))
@@ -86,7 +92,7 @@ def critical_path(record: RequestRecord, plan: Plan) -> list[Piece]:
                 )
             stack.append((child, _since(child, stretch.start)))
         else:
-            pieces += _pieces(stretch, plan)
+            pieces += _pieces(stretch, plan, span.number)
             now = stretch.end
     if now != entry.end_ns:
         raise AttributionError(
@@ -162,7 +168,7 @@ def _since(span: Span, start: int) -> Iterator[Stretch]:
             yield Stretch(instruction, start, end, min(running, end - start))
 
 
-def _pieces(stretch: Stretch, plan: Plan) -> list[Piece]:
+def _pieces(stretch: Stretch, plan: Plan, span: int) -> list[Piece]:
     op, number = int(plan.op[stretch.instruction]), int(plan.tag[stretch.instruction])
     if op not in (Op.WORK, Op.MORE, Op.ACQUIRE, Op.CONNECT, Op.WAIT) or number < 0:
         raise AttributionError(
@@ -170,9 +176,13 @@ def _pieces(stretch: Stretch, plan: Plan) -> list[Piece]:
         )
     tag, length = plan.tags[number], stretch.end - stretch.start
     if op == Op.WAIT:
-        return [Piece(tag, "waiting", length)]
+        return [Piece(tag, "waiting", length, stretch.start, span, stretch.instruction)]
     running = 0 if op in (Op.ACQUIRE, Op.CONNECT) else stretch.running
-    pieces = [Piece(tag, "queueing", length - running), Piece(tag, "running", running)]
+    began = stretch.end - running
+    pieces = [
+        Piece(tag, "queueing", length - running, stretch.start, span, stretch.instruction),
+        Piece(tag, "running", running, began, span, stretch.instruction),
+    ]
     return [piece for piece in pieces if piece.ns]
 
 

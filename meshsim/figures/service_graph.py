@@ -1,0 +1,184 @@
+"""Who calls whom, how often, drawn in layers: what the picture of the traffic and the graph page have in common.
+
+Services stand in layers by the longest way of calls that leads to them; within a layer they are put near those that
+call them. Beyond ``MOST_NODES`` the least used services of a layer become one node that says how many they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import networkx as nx
+
+from meshsim.scenario.application import Application, Call, Service, Step
+
+MOST_NODES = 150
+"""More cannot be read, whatever draws them."""
+CLIENT = "client"
+"""Name of the node outside, from which requests come."""
+Where = tuple[str, str]
+"""Service and endpoint."""
+
+
+@dataclass(frozen=True)
+class Node:
+    """A service, or several in one; the client outside is in layer 0."""
+
+    name: str
+    layer: int
+    row: int
+    """Place within the layer, from 0."""
+    visits: float
+    """Of one request from outside, on average; the client: 1."""
+    services: tuple[str, ...]
+    """Those it stands for; empty for the client."""
+
+
+@dataclass(frozen=True)
+class Edge:
+    """Calls between two nodes."""
+
+    source: str
+    target: str
+    calls: float
+    """Of one request from outside, on average."""
+
+
+@dataclass(frozen=True)
+class ServiceGraph:
+    """Nodes by layer and row, edges by name; ``node_of`` tells in which node a service is drawn."""
+
+    nodes: tuple[Node, ...]
+    edges: tuple[Edge, ...]
+    node_of: dict[str, str]
+
+    @property
+    def layers(self) -> int:
+        """Number of layers, the client's included."""
+        return 1 + max(node.layer for node in self.nodes)
+
+    def in_layer(self, layer: int) -> list[Node]:
+        """Nodes of a layer, in order."""
+        return [node for node in self.nodes if node.layer == layer]
+
+
+def service_graph(application: Application, most: int = MOST_NODES) -> ServiceGraph:
+    """The graph of an application, with at most ``most`` nodes besides the client and one rest a layer."""
+    visits, calls = frequencies(application)
+    layer = _layers(application)
+    node_of = _names(application, layer, visits, most)
+    used: dict[tuple[str, str], float] = {}
+    for (source, target), times in calls.items():
+        ends = (node_of.get(source, CLIENT), node_of[target])
+        if ends[0] != ends[1]:
+            used[ends] = used.get(ends, 0.0) + times
+    members: dict[str, list[str]] = {CLIENT: []}
+    for service in application.services:
+        members.setdefault(node_of[service.name], []).append(service.name)
+    layer_of = {name: 0 if name == CLIENT else layer[of[0]] for name, of in members.items()}
+    count = {name: 1.0 if name == CLIENT else sum(visits[each] for each in of) for name, of in members.items()}
+    rows = _rows(layer_of, used)
+    nodes = [Node(name, layer_of[name], rows[name], count[name], tuple(members[name])) for name in members]
+    return ServiceGraph(
+        tuple(sorted(nodes, key=lambda node: (node.layer, node.row))),
+        tuple(Edge(source, target, times) for (source, target), times in sorted(used.items())),
+        node_of,
+    )
+
+
+def frequencies(application: Application) -> tuple[dict[str, float], dict[tuple[str, str], float]]:
+    """Of one request from outside, on average: visits of each service, and calls by (caller, called service)."""
+    weights = sum(entry.weight for entry in application.entries)
+    known = by_name(application)
+    at: dict[Where, float] = {}
+    visits = {service.name: 0.0 for service in application.services}
+    calls: dict[tuple[str, str], float] = {}
+    for entry in application.entries:
+        where = resolved(known, entry.service, entry.endpoint)
+        at[where] = at.get(where, 0.0) + entry.weight / weights
+        calls[CLIENT, entry.service] = calls.get((CLIENT, entry.service), 0.0) + entry.weight / weights
+    for where in nx.topological_sort(endpoint_graph(application)):
+        share = at.get(where, 0.0)
+        visits[where[0]] += share
+        for call in known[where[0]].endpoint(where[1]).calls():
+            times = share * call.times * call.probability
+            there = resolved(known, call.service, call.endpoint)
+            at[there] = at.get(there, 0.0) + times
+            calls[where[0], there[0]] = calls.get((where[0], there[0]), 0.0) + times
+    return visits, calls
+
+
+def endpoint_graph(application: Application) -> nx.DiGraph[Where]:
+    """(service, endpoint) and calls between them; without cycles, as every application is."""
+    graph: nx.DiGraph[Where] = nx.DiGraph()
+    known = by_name(application)
+    for service in application.services:
+        for endpoint in service.endpoints:
+            graph.add_node((service.name, endpoint.name))
+            for call in endpoint.calls():
+                graph.add_edge((service.name, endpoint.name), resolved(known, call.service, call.endpoint))
+    return graph
+
+
+def by_name(application: Application) -> dict[str, Service]:
+    """Services by name."""
+    return {service.name: service for service in application.services}
+
+
+def resolved(known: dict[str, Service], service: str, endpoint: str) -> Where:
+    """The endpoint that is meant: the first one where none is named."""
+    return service, known[service].endpoint(endpoint).name
+
+
+def stages(steps: list[Step]) -> Iterator[list[Call]]:
+    """Calls that an endpoint makes one after the other; those of parallel branches are taken as made together."""
+    for step in steps:
+        if step.call is not None:
+            yield [step.call]
+        if step.parallel is not None:
+            together = [call for branch in step.parallel for group in stages(branch) for call in group]
+            if together:
+                yield together
+
+
+def _layers(application: Application) -> dict[str, int]:
+    depth: dict[Where, int] = {}
+    graph = endpoint_graph(application)
+    for where in nx.topological_sort(graph):
+        depth[where] = 1 + max((depth[before] for before in graph.predecessors(where)), default=0)
+    layer: dict[str, int] = {}
+    for (service, _), number in depth.items():
+        layer[service] = max(layer.get(service, 0), number)
+    return layer
+
+
+def _names(application: Application, layer: dict[str, int], visits: dict[str, float], most: int) -> dict[str, str]:
+    services = [service.name for service in application.services]
+    if len(services) <= most:
+        return {name: name for name in services}
+    kept = set(sorted(services, key=lambda name: (-visits[name], name))[: max(most - max(layer.values()), 1)])
+    rest: dict[int, list[str]] = {}
+    for name in services:
+        if name not in kept:
+            rest.setdefault(layer[name], []).append(name)
+    label = {number: f"{len(names):,} more in layer {number}" for number, names in rest.items()}
+    return {name: name if name in kept else label[layer[name]] for name in services}
+
+
+def _rows(layer_of: dict[str, int], edges: dict[tuple[str, str], float]) -> dict[str, int]:
+    """Order within each layer: by where the callers stand, the most used first where they stand alike."""
+    place: dict[str, float] = {}
+    rows: dict[str, int] = {}
+    for layer in sorted(set(layer_of.values())):
+        here = [name for name, number in layer_of.items() if number == layer]
+        wanted: dict[str, tuple[float, float, str]] = {}
+        for name in here:
+            callers = [(place[s], times) for (s, t), times in edges.items() if t == name and s in place]
+            weight = sum(times for _, times in callers)
+            centre = sum(at * times for at, times in callers) / weight if weight else 0.5
+            wanted[name] = (round(centre, 6), -weight, name)
+        for row, name in enumerate(sorted(here, key=wanted.__getitem__)):
+            rows[name] = row
+            place[name] = (row + 0.5) / len(here)
+    return rows
