@@ -11,25 +11,72 @@ import threading
 import time
 from collections import OrderedDict
 from dataclasses import dataclass
+from typing import Any, Protocol
 
-from meshsim.app import approximate
+from meshsim.app import approximate, instant
 from meshsim.app.controls import Setting
 from meshsim.results.rows import ComparisonReport
 from meshsim.scenario.base import MeshsimError
 from meshsim.studies.compare import compare
 from meshsim.studies.grow import grow
+from meshsim.studies.pair import PairReport, pair
+from meshsim.studies.pool import Progress, Stop
 
 KEPT = 64
 FORGOTTEN_S = 5.0
 """A page looks in several times a second."""
 
 
+class Report(Protocol):
+    """What a study hands back."""
+
+    @property
+    def partial(self) -> bool:
+        """Stopped before it was finished."""
+
+
+class Asked(Protocol):
+    """A question: all that its answer depends on, so that it can be looked up."""
+
+    def __hash__(self) -> int: ...
+
+    def answer(self, on_progress: Progress, should_stop: Stop) -> Report | None:
+        """Simulate; None or a partial report if stopped."""
+
+
 @dataclass(frozen=True)
 class Question:
-    """All that an answer depends on."""
+    """The rows where we are."""
 
     setting: Setting
-    jobs: int | None = None
+
+    def answer(self, on_progress: Progress, should_stop: Stop) -> ComparisonReport:
+        """``simulated``."""
+        return simulated(self.setting, on_progress=on_progress, should_stop=should_stop)
+
+
+@dataclass(frozen=True)
+class Side:
+    """One scenario of a pair."""
+
+    setting: Setting
+    dataplane: str
+
+
+@dataclass(frozen=True)
+class PairQuestion:
+    """B against A."""
+
+    a: Side
+    b: Side
+
+    def answer(self, on_progress: Progress, should_stop: Stop) -> PairReport | None:
+        """``pair``, with the requests and the seed of B."""
+        ready = [
+            instant.at_rate(side.setting, side.dataplane, self.b.setting.requests, self.b.setting.seed)
+            for side in (self.a, self.b)
+        ]
+        return pair(*ready, on_progress=on_progress, should_stop=should_stop)
 
 
 def simulated(setting: Setting, jobs: int | None = None, **live: object) -> ComparisonReport:
@@ -66,10 +113,11 @@ def simulated(setting: Setting, jobs: int | None = None, **live: object) -> Comp
 class Work:
     """One question being answered, or answered."""
 
-    def __init__(self, question: Question) -> None:
+    def __init__(self, question: Asked) -> None:
         self.question = question
         self.share = 0.0
-        self.report: ComparisonReport | None = None
+        self.report: Any = None
+        """A report of the question's kind."""
         self.error: Exception | None = None
         self.stop = threading.Event()
         self.looked_in = time.monotonic()
@@ -92,9 +140,7 @@ class Work:
 
     def _run(self) -> None:
         try:
-            self.report = simulated(
-                self.question.setting, self.question.jobs, on_progress=self._tell, should_stop=self._should_stop
-            )
+            self.report = self.question.answer(self._tell, self._should_stop)
         except Exception as error:  # handed to the page, which shows it
             self.error = error
         finally:
@@ -110,17 +156,17 @@ class Answers:
 
     def __init__(self, kept: int = KEPT) -> None:
         self._kept = kept
-        self._works: OrderedDict[Question, Work] = OrderedDict()
-        self._asks: dict[str, Question] = {}
+        self._works: OrderedDict[Asked, Work] = OrderedDict()
+        self._asks: dict[str, Asked] = {}
         self._lock = threading.Lock()
 
-    def finished(self, question: Question) -> Work | None:
+    def finished(self, question: Asked) -> Work | None:
         """The work on this question if it is done already."""
         with self._lock:
             work = self._works.get(question)
             return work if work is not None and work.wait(0) and work.lasting else None
 
-    def look_in(self, question: Question, visitor: str) -> Work:
+    def look_in(self, question: Asked, visitor: str) -> Work:
         """The work on this question, started if need be. What this visitor asked before is stopped, unless others wait.
 
         To be called again and again until it is finished.
@@ -141,7 +187,7 @@ class Answers:
                 del self._asks[next(iter(self._asks))]
             return work
 
-    def _drop(self, question: Question, *, also_finished: bool = False) -> None:
+    def _drop(self, question: Asked, *, also_finished: bool = False) -> None:
         work = self._works.get(question)
         if work is not None and (also_finished or not work.wait(0)):
             work.stop.set()

@@ -28,6 +28,8 @@ STYLE = """<style>
   display: inline-block; font-size: 0.78rem; line-height: 1.3; padding: 0 0.45em; margin-right: 0.35em;
   border: 1px solid currentColor; border-radius: 1em; white-space: nowrap;
 }
+.mesh-progress { font-size: 0.85rem; line-height: 1.3; }
+.mesh-progress i { display: block; height: 3px; background: var(--st-primary-color, #0b57a4); border-radius: 2px; }
 .mesh-cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(195px, 1fr)); gap: 0.6rem; }
 .mesh-card { border: 1px solid rgba(128, 128, 128, 0.4); border-top: 4px solid; border-radius: 6px; padding: 0.5rem 0.7rem; }
 .mesh-card h3 { font-size: 0.98rem; margin: 0 0 0.15rem; padding: 0; }
@@ -57,6 +59,14 @@ def answer(sentence: str, rows: Sequence[Row], more: str = "") -> str:
     return (
         f'<p class="mesh-answer" data-testid="answer">{kind(rows)}{escape(sentence)}'
         f"{f' <span>{escape(more)}</span>' if more else ''}</p>"
+    )
+
+
+def progress(share: float, what: str) -> str:
+    """One line of small print over a thin bar; always as high, so that nothing below it jumps."""
+    return (
+        f'<div class="mesh-progress"><span role="status">{escape(what)}</span>'
+        f'<i style="width:{100 * min(max(share, 0.0), 1.0):.0f}%"></i></div>'
     )
 
 

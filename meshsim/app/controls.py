@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
@@ -109,8 +110,8 @@ def _at_its_own_size() -> None:
     st.session_state["services"] = own_size(st.session_state["app"])
 
 
-def controls() -> Setting | None:
-    """Draw them and read them; None, with a hint, where no data plane is chosen.
+def controls(tools: Callable[[Setting], None] | None = None) -> Setting | None:
+    """Draw them and read them; None, with a hint, where no data plane is chosen. ``tools`` draws buttons behind them.
 
     Values of a link that are no choice here are named in a warning.
     """
@@ -147,7 +148,8 @@ def controls() -> Setting | None:
         persist_state="session",
         help="At this number of services. In the chart each service keeps its traffic as the application grows.",
     )
-    with st.container(horizontal=True, vertical_alignment="bottom"):
+    row = st.container(horizontal=True, vertical_alignment="bottom")
+    with row:
         dataplanes = st.pills(
             "Data planes",
             _few_and_all(asked["planes"]),
@@ -185,6 +187,9 @@ def controls() -> Setting | None:
     order = [name for name in DEFAULT_DATAPLANES if name in dataplanes]
     chosen = (*order, *(name for name in dataplanes if name not in order))
     setting = Setting(application, own, int(services), int(rps), chosen, int(requests), int(seed))
+    if tools is not None and chosen:
+        with row:
+            tools(setting)
     for problem in problems(asked, setting):
         st.warning(problem)
     if not chosen:
@@ -198,7 +203,8 @@ def _few_and_all(asked: list[str]) -> list[str]:
     every = catalog.names("dataplanes")
     wanted = {*DEFAULT_DATAPLANES, *asked, *st.session_state.get("planes", [])}
     shown = every if st.session_state.get("every-plane") else [name for name in every if name in wanted]
-    return sorted(shown, key=lambda name: (name not in DEFAULT_DATAPLANES, name))
+    rest = [name for name in shown if name not in DEFAULT_DATAPLANES]
+    return [*DEFAULT_DATAPLANES, *rest]
 
 
 def problems(asked: dict[str, list[str]], setting: Setting) -> list[str]:

@@ -17,7 +17,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from zlib import crc32
 
@@ -26,7 +26,7 @@ from meshsim.app.approximate import Answer, Approximation, Place
 from meshsim.app.controls import RATES, Setting, sizes_near
 from meshsim.results.rows import GrowthReport, Provenance, Refused, Row
 from meshsim.studies.grow import analytic_crossovers
-from meshsim.studies.inputs import BASELINE
+from meshsim.studies.inputs import BASELINE, Settings
 from meshsim.studies.point import plain_difference
 from meshsim.studies.question import ask
 from meshsim.studies.setup import Prepared
@@ -149,6 +149,15 @@ def place(setting: Setting, dataplane: str, services: int | None = None) -> Plac
 def prepared(setting: Setting, dataplane: str) -> Prepared:
     """The scenario of one data plane where we are, in this process: ``.plan`` lowers it, once."""
     return approximate.prepared(place(setting, dataplane))
+
+
+def at_rate(setting: Setting, dataplane: str, requests: int, seed: int) -> Prepared:
+    """The scenario of one data plane where we are, to be simulated at its rate; a load beyond it is refused."""
+    ready = prepared(setting, dataplane)
+    settings = Settings("L7", requests, None, seed, "auto", "spread")
+    inputs = approximate.inputs(setting.application, dataplane)
+    rps = rate_at(setting, setting.services)
+    return replace(ready, scenario=settings.scenario(inputs, dataplane, rps, setting.services))
 
 
 def _points(setting: Setting, services: int) -> list[Point]:

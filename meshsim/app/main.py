@@ -10,8 +10,9 @@ from importlib.util import find_spec
 
 import streamlit as st
 
+# Modules of meshsim.app.pages with `render() -> None`, in the order of the navigation. (No bare strings in this file:
+# Streamlit would print them.)
 PAGES = ("explore", "anatomy", "graph", "learn", "compare", "run", "report", "trust")
-"""Modules of ``meshsim.app.pages`` with ``render() -> None``, in the order of the navigation."""
 
 
 def _draw(name: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from importlib.util import find_spec
 
 import streamlit as st
@@ -10,6 +9,7 @@ import streamlit as st
 from meshsim.app import cards, instant
 from meshsim.app.answers import ANSWERS, Question
 from meshsim.app.controls import STARTS, Setting, controls, reset, start_from
+from meshsim.app.refine import refine
 from meshsim.app.share import share
 from meshsim.app.text import listed, plain
 from meshsim.figures import METRICS, PLOTLY_CONFIG, alt_text, growth_figure, headline
@@ -19,8 +19,6 @@ from meshsim.formats.limits import NOT_MODELLED, assumptions
 from meshsim.results.rows import ComparisonReport, GrowthReport
 from meshsim.scenario.base import MeshsimError
 
-REST_S = 0.8
-"""Controls that were left alone for so long are at rest: then a simulation begins."""
 POLL_S = 0.4
 CHART_HEIGHT = 330
 
@@ -28,7 +26,7 @@ CHART_HEIGHT = 330
 def render() -> None:
     """Draw everything once, from what is known; fragments fill in the rest."""
     st.html(cards.STYLE)
-    setting = controls()
+    setting = controls(_tools)
     if setting is None:
         return
     try:
@@ -40,13 +38,13 @@ def render() -> None:
     done = ANSWERS.finished(question)
     simulated = done.report if done is not None else None
     shown = simulated or report
-    place = st.container()
-    with place:
-        st.html(cards.answer(headline(shown), shown.rows))
+    st.html(cards.answer(headline(shown), shown.rows))
     if done is None:
-        st.fragment(run_every=POLL_S)(_refine)(question)
+        refine(question, f"Simulating {setting.requests:,} requests over each data plane")
     elif done.error is not None:
         st.warning(plain(str(done.error)))
+    else:
+        st.html(cards.progress(1.0, _how_sure(shown)))
     for warning in caveats(shown.rows, shown.partial):
         st.warning(plain(warning))
     left, right = st.columns([1.35, 1]) if _traffic_there() else (st.container(), None)
@@ -60,9 +58,15 @@ def render() -> None:
             shown.rows, shown.refused or report.refused, instant.sources(setting), shown.provenance.price_date
         )
     )
-    _tools(setting)
     _small_print(shown, report)
     instant.look_ahead(setting)
+
+
+def _how_sure(report: ComparisonReport) -> str:
+    return (
+        f"Simulated: {report.rows[0].requests:,} requests over each data plane, seed {report.provenance.seed}; "
+        "95 of 100 such runs have their interval around the long-run value."
+    )
 
 
 def approximation(setting: Setting) -> ComparisonReport:
@@ -75,20 +79,6 @@ def approximation(setting: Setting) -> ComparisonReport:
         provenance=instant.provenance(setting),
         notes=instant.notes(setting),
     )
-
-
-def _refine(question: Question) -> None:
-    """Start the simulation once the controls rest, look in on it, and draw the page again when it is done."""
-    since = st.session_state.setdefault("at-rest-since", {})
-    if since.get("question") != question:
-        since.update(question=question, at=time.monotonic())
-    if time.monotonic() - since["at"] < REST_S:
-        st.progress(0.0, "Simulation follows when the controls rest")
-        return
-    work = ANSWERS.look_in(question, st.session_state.setdefault("visitor", str(id(st.session_state))))
-    if work.wait(0):
-        st.rerun()
-    st.progress(min(work.share, 1.0), f"Simulating {question.setting.requests:,} requests over each data plane")
 
 
 def _chart(setting: Setting, simulated: ComparisonReport | None) -> None:
@@ -154,11 +144,12 @@ def _traffic(setting: Setting) -> None:
 
 
 def _tools(setting: Setting) -> None:
-    with st.container(horizontal=True, vertical_alignment="center"):
+    with st.popover("Start from", key="starts"):
         for number, name in enumerate(STARTS):
-            st.button(name, key=f"start-{number}", on_click=start_from, args=(name,), help="A place to start from.")
-        st.button("Reset", key="reset", on_click=reset, help="All controls back to where they stood at first.")
-        share(setting, metric=str(st.session_state.get("metric", "")), log=str(st.session_state.get("log", True)))
+            st.button(name, key=f"start-{number}", on_click=start_from, args=(name,))
+    st.button("Reset", key="reset", on_click=reset, help="All controls back to where they stood at first.")
+    metric, log = st.session_state.get("metric", METRICS["p50"].short), st.session_state.get("log", True)
+    share(setting, metric=str(metric), log=str(log).lower())
 
 
 def _small_print(shown: ComparisonReport, approximated: ComparisonReport) -> None:
