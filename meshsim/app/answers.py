@@ -21,6 +21,7 @@ from meshsim.studies.compare import compare
 from meshsim.studies.grow import grow
 from meshsim.studies.pair import PairReport, pair
 from meshsim.studies.pool import Progress, Stop
+from meshsim.studies.question import Common
 
 KEPT = 64
 FORGOTTEN_S = 5.0
@@ -79,26 +80,26 @@ class PairQuestion:
         return pair(*ready, on_progress=on_progress, should_stop=should_stop)
 
 
-def simulated(setting: Setting, jobs: int | None = None, **live: object) -> ComparisonReport:
+def simulated(
+    setting: Setting, *, on_progress: Progress | None = None, should_stop: Stop | None = None
+) -> ComparisonReport:
     """The rows where we are, as ``compare`` answers, or ``grow`` away from the application's own size.
 
-    ``live``: ``on_progress`` and ``should_stop`` of the study. Raises MeshsimError for wrong input, OverloadedError if
-    no data plane can carry the load.
+    Raises MeshsimError for wrong input, OverloadedError if no data plane can carry the load.
     """
     from meshsim.app.links import as_cli, at_own_size
 
-    common = {"requests": setting.requests, "seed": setting.seed, "costs": approximate.costs(), "jobs": jobs, **live}
+    common: Common = {
+        "requests": setting.requests,
+        "seed": setting.seed,
+        "costs": approximate.costs(),
+        "on_progress": on_progress,
+        "should_stop": should_stop,
+    }
     if at_own_size(setting):
-        found = compare(setting.application, setting.dataplanes, float(setting.rps), **common).report  # type: ignore[arg-type]
-        return found
-    grown = grow(
-        setting.application,
-        [setting.services],
-        setting.dataplanes,
-        setting.own_rps,
-        "per-service",
-        **common,  # type: ignore[arg-type]
-    ).report
+        return compare(setting.application, setting.dataplanes, float(setting.rps), **common).report
+    sizes = [setting.services]
+    grown = grow(setting.application, sizes, setting.dataplanes, setting.own_rps, "per-service", **common).report
     return ComparisonReport(
         application=grown.application,
         rps=float(setting.rps),

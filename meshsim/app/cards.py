@@ -1,4 +1,4 @@
-"""Small pieces of HTML that pages share: the answer, the cards of data planes, badges. One element instead of dozens."""
+"""Small pieces of HTML that pages share: the answer, the cards of data planes, badges. One element, not dozens."""
 
 from __future__ import annotations
 
@@ -31,9 +31,13 @@ STYLE = """<style>
 .mesh-progress { font-size: 0.85rem; line-height: 1.3; }
 .mesh-progress i { display: block; height: 3px; background: var(--st-primary-color, #0b57a4); border-radius: 2px; }
 .mesh-cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(195px, 1fr)); gap: 0.6rem; }
-.mesh-card { border: 1px solid rgba(128, 128, 128, 0.4); border-top: 4px solid; border-radius: 6px; padding: 0.5rem 0.7rem; }
+.mesh-card {
+  border: 1px solid rgba(128, 128, 128, 0.4); border-top: 4px solid; border-radius: 6px; padding: 0.5rem 0.7rem;
+}
 .mesh-card h3 { font-size: 0.98rem; margin: 0 0 0.15rem; padding: 0; }
-.mesh-card dl { display: grid; grid-template-columns: auto 1fr; gap: 0.05rem 0.6rem; margin: 0 0 0.35rem; font-size: 0.88rem; }
+.mesh-card dl {
+  display: grid; grid-template-columns: auto 1fr; gap: 0.05rem 0.6rem; margin: 0 0 0.35rem; font-size: 0.88rem;
+}
 .mesh-card dt { font-weight: 400; opacity: 0.85; }
 .mesh-card dd { margin: 0; text-align: right; font-variant-numeric: tabular-nums; }
 .mesh-card dd small { display: block; font-size: 0.76rem; opacity: 0.85; }

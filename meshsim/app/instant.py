@@ -260,6 +260,4 @@ def _with_differences(setting: Setting, found: Sequence[Row]) -> list[Row]:
     base = next((row for row in found if row.dataplane == name), None)
     if base is None:
         return list(found)
-    return [
-        row if row is base else row.model_copy(update={"difference": plain_difference(row, base)}) for row in found
-    ]
+    return [row if row is base else row.model_copy(update={"difference": plain_difference(row, base)}) for row in found]

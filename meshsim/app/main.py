@@ -27,7 +27,7 @@ def main() -> None:
         get_engine_ready()
     pages = [
         st.Page(
-            lambda name=name: _draw(name),  # type: ignore[misc]
+            lambda name=name: _draw(name),
             title=name.capitalize(),
             url_path="" if name == PAGES[0] else name,
             default=name == PAGES[0],

@@ -98,4 +98,6 @@ def _more(value: float, show: numbers.Show, of: str) -> str:
 
 def pair_alt(a: Row, b: Row, difference: Difference) -> str:
     """What the chart shows, for those who cannot see it."""
-    return f"Latency of A, {a.dataplane}, and B, {b.dataplane}, with their difference. {pair_sentence(a, b, difference)}"
+    return (
+        f"Latency of A, {a.dataplane}, and B, {b.dataplane}, with their difference. {pair_sentence(a, b, difference)}"
+    )

@@ -87,10 +87,10 @@ def _sides(setting: Setting) -> tuple[Side, Side]:
 
 def _pinned(setting: Setting) -> Side:
     """From the session, else from the link, else the first mesh here."""
-    if (side := st.session_state.get("pinned")) is not None:
-        return Side(side.setting.at(requests=setting.requests, seed=setting.seed), side.dataplane)
+    if (before := st.session_state.get("pinned")) is not None:
+        return Side(before.setting.at(requests=setting.requests, seed=setting.seed), str(before.dataplane))
     asked = st.query_params.get(PINNED)
-    side = None
+    side: Side | None = None
     if asked is not None:
         side = read(asked, setting)
         if side is None:
@@ -135,7 +135,9 @@ def read(text: str, setting: Setting) -> Side | None:
 def described(side: Side) -> str:
     """In words."""
     where = side.setting
-    return f"{where.application} with {where.services:,} services at {where.rps:,} requests a second over {side.dataplane}"
+    return (
+        f"{where.application} with {where.services:,} services at {where.rps:,} requests a second over {side.dataplane}"
+    )
 
 
 def _row(side: Side) -> Row:
@@ -148,9 +150,7 @@ def _row(side: Side) -> Row:
 
 def _table(pair: PairReport) -> pd.DataFrame:
     a, b, gap = pair.a, pair.b, pair.difference
-    lines = [
-        (q, *(_said(getattr(one.latency_us, q)) for one in (a, b, gap))) for q in ("p50", "p90", "p99")
-    ]
+    lines = [(q, *(_said(getattr(one.latency_us, q)) for one in (a, b, gap))) for q in ("p50", "p90", "p99")]
     lines += [
         ("CPU", n.cores(a.cpu_cores.total), n.cores(b.cpu_cores.total), _said(gap.cpu_cores, n.cores)),
         ("memory", n.memory(a.memory_mib), n.memory(b.memory_mib), n.memory(gap.memory_mib)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from importlib.util import find_spec
 
 import streamlit as st
@@ -20,6 +21,7 @@ from meshsim.results.rows import ComparisonReport, GrowthReport
 from meshsim.scenario.base import MeshsimError
 
 POLL_S = 0.4
+TRAFFIC = "meshsim.app.components.traffic"
 CHART_HEIGHT = 330
 
 
@@ -54,9 +56,7 @@ def render() -> None:
         with right:
             _traffic(setting)
     st.html(
-        cards.cards(
-            shown.rows, shown.refused or report.refused, instant.sources(setting), shown.provenance.price_date
-        )
+        cards.cards(shown.rows, shown.refused or report.refused, instant.sources(setting), shown.provenance.price_date)
     )
     _small_print(shown, report)
     instant.look_ahead(setting)
@@ -127,12 +127,10 @@ def with_simulation(report: GrowthReport, simulated: ComparisonReport | None, me
 
 
 def _traffic_there() -> bool:
-    return find_spec("meshsim.app.components.traffic") is not None
+    return find_spec(TRAFFIC) is not None
 
 
 def _traffic(setting: Setting) -> None:
-    from meshsim.app.components import traffic
-
     meshes = [name for name in setting.dataplanes if name != "no-mesh"] or list(setting.dataplanes)
     if st.session_state.get("seen") not in meshes:
         st.session_state.pop("seen", None)
@@ -140,7 +138,8 @@ def _traffic(setting: Setting) -> None:
         "Requests on their way through", meshes, key="seen", label_visibility="collapsed", width=220,
         help="Whose pods, sidecars and node proxies the requests pass.",
     )  # fmt: skip
-    traffic.traffic(setting, plane, height=CHART_HEIGHT)
+    traffic = import_module(TRAFFIC).traffic
+    traffic(setting, plane, height=CHART_HEIGHT)
 
 
 def _tools(setting: Setting) -> None:
@@ -159,7 +158,9 @@ def _small_print(shown: ComparisonReport, approximated: ComparisonReport) -> Non
             st.markdown("**The approximation leaves out or is not good at**\n" + listed(reasons))
         if shown.rows[:1] and shown.rows[0].engine != "analytic":
             checks = [f"{row.dataplane}: {check}" for row in shown.rows for check in row.audit.checks[:2]]
-            st.markdown("**What the simulation checked about itself** (the first two laws of each run)\n" + listed(checks))
+            st.markdown(
+                "**What the simulation checked about itself** (the first two laws of each run)\n" + listed(checks)
+            )
         st.markdown("**Assumed**\n" + listed([*assumptions(shown.provenance, "per-service"), *shown.notes]))
         st.markdown("**Not modelled**\n" + listed(NOT_MODELLED))
         st.markdown(plain(caption("p50")))
