@@ -2,4 +2,6 @@
 
 from meshsim.app.main import main
 
-main()
+# Streamlit runs it under this name; processes that a study starts read it under another, and must not draw.
+if __name__ == "__main__":
+    main()

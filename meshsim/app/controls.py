@@ -1,9 +1,12 @@
-"""The four controls. Each is bound to the address, so that a link reproduces the view."""
+"""The four controls, and what is under "More". Each is bound to the address, so that a link reproduces the view."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from bisect import bisect_left
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import Any
 
 import streamlit as st
 
@@ -14,10 +17,20 @@ from meshsim.studies.defaults import DATAPLANES as DEFAULT_DATAPLANES
 DEFAULT_APPLICATION = "online-boutique"
 DEFAULT_RPS = 500
 RATES = (10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000)
-MOST_SERVICES = 1000
+SIZES = (2, 5, 10, 20, 30, 50, 80, 120, 200, 300, 500, 1000, 2000)
+"""Besides the own sizes of the applications."""
 REQUESTS = (400, 1000, 3000, 10_000)
-KEYS = ("app", "services", "rps", "planes", "requests")
+DEFAULT_REQUESTS = 1000
+"""Enough for p99."""
+SEEDS = (1, 2, 3, 4, 5)
+KEYS = ("app", "services", "rps", "planes", "requests", "seed")
 """Names of the controls in the address. Options are stable names, because the address carries them."""
+STARTS = {
+    "A shop of 11 services": (DEFAULT_APPLICATION, None, DEFAULT_RPS),
+    "120 services": (DEFAULT_APPLICATION, 120, 2000),
+    "2,000 services": (DEFAULT_APPLICATION, 2000, 10_000),
+}
+"""Application, services (its own number if None), requests a second."""
 
 
 @dataclass(frozen=True)
@@ -29,9 +42,20 @@ class Setting:
     """Services of the application as it is written."""
     services: int
     rps: int
+    """From outside, at ``services``."""
     dataplanes: tuple[str, ...]
-    requests: int
-    """Measured, of each run."""
+    requests: int = DEFAULT_REQUESTS
+    """Measured, of each simulated run."""
+    seed: int = 1
+
+    @property
+    def own_rps(self) -> float:
+        """The rate at the application's own size at which each service has the traffic that it has here."""
+        return self.rps * self.own / self.services
+
+    def at(self, **changes: Any) -> Setting:
+        """The same with something else."""
+        return replace(self, **changes)
 
 
 @lru_cache(maxsize=32)
@@ -40,10 +64,60 @@ def own_size(application: str) -> int:
     return len(load_application(application)[0].services)
 
 
-def controls() -> Setting:
-    """Draw them in one row and read them. Values of a link that are no choice here are named in a warning."""
-    asked = {key: st.query_params.get_all(key) for key in KEYS}
-    first, second, third = st.columns([1.2, 0.8, 1.6], vertical_alignment="bottom")
+@lru_cache(maxsize=1)
+def all_sizes() -> tuple[int, ...]:
+    """The steps of the control of services."""
+    return tuple(sorted({*SIZES, *map(own_size, catalog.names("applications"))}))
+
+
+def sizes_near(services: int) -> list[int]:
+    """The next smaller and the next larger step."""
+    sizes = all_sizes()
+    at = bisect_left(sizes, services)
+    return [size for size in (*sizes[max(0, at - 1) : at], *sizes[at + 1 : at + 2]) if size != services]
+
+
+def defaults() -> dict[str, Any]:
+    """Where the controls stand at first, by key."""
+    return {
+        "app": DEFAULT_APPLICATION,
+        "services": own_size(DEFAULT_APPLICATION),
+        "rps": DEFAULT_RPS,
+        "planes": list(DEFAULT_DATAPLANES),
+        "requests": DEFAULT_REQUESTS,
+        "seed": 1,
+    }
+
+
+def put(**values: Any) -> None:
+    """Set controls before they are drawn: for callbacks."""
+    for key, value in values.items():
+        st.session_state[key] = value
+
+
+def reset() -> None:
+    """Back to where they stood at first."""
+    put(**defaults())
+
+
+def start_from(name: str) -> None:
+    """One of ``STARTS``."""
+    application, services, rps = STARTS[name]
+    put(app=application, services=services or own_size(application), rps=rps)
+
+
+def _at_its_own_size() -> None:
+    st.session_state["services"] = own_size(st.session_state["app"])
+
+
+def controls(tools: Callable[[Setting], None] | None = None) -> Setting | None:
+    """Draw them and read them; None, with a hint, where no data plane is chosen. ``tools`` draws buttons behind them.
+
+    Values of a link that are no choice here are named in a warning.
+    """
+    asked = {key: st.query_params.get_all(key) for key in (*KEYS, "mv")}
+    usual = defaults()
+    first, second, third = st.columns([1, 1.1, 1.3], vertical_alignment="bottom")
     applications = catalog.names("applications")
     application = first.selectbox(
         "Application",
@@ -51,16 +125,18 @@ def controls() -> Setting:
         index=applications.index(DEFAULT_APPLICATION),
         key="app",
         bind="query-params",
+        persist_state="session",
+        on_change=_at_its_own_size,
         help="A real service graph: which service calls which, how often, with how many bytes.",
     )
     own = own_size(application)
-    services = second.number_input(
+    services = second.select_slider(
         "Services",
-        min_value=2,
-        max_value=MOST_SERVICES,
-        value=own,
+        all_sizes(),
+        value=usual["services"],
         key="services",
         bind="query-params",
+        persist_state="session",
         help=f"You are here. {application} has {own} of its own; more are copies of them, fewer drop the least used.",
     )
     rps = third.select_slider(
@@ -69,44 +145,88 @@ def controls() -> Setting:
         value=DEFAULT_RPS,
         key="rps",
         bind="query-params",
+        persist_state="session",
         help="At this number of services. In the chart each service keeps its traffic as the application grows.",
     )
-    dataplanes = st.pills(
-        "Data planes",
-        catalog.names("dataplanes"),
-        selection_mode="multi",
-        default=list(DEFAULT_DATAPLANES),
-        key="planes",
-        bind="query-params",
-        help="Click to leave one out. Differences count from no-mesh if it takes part, else from the first.",
-    )
-    with st.expander("More"):
-        requests = st.select_slider(
-            "Simulated requests of each run",
-            REQUESTS,
-            key="requests",
+    row = st.container(horizontal=True, vertical_alignment="bottom")
+    with row:
+        dataplanes = st.pills(
+            "Data planes",
+            _few_and_all(asked["planes"]),
+            selection_mode="multi",
+            default=list(DEFAULT_DATAPLANES),
+            key="planes",
             bind="query-params",
-            help="The first answer comes from few of them, in seconds. p99 needs 1,000, p99.9 ten times that.",
+            persist_state="session",
+            help="Click to leave one out. Differences count from no-mesh if it takes part, else from the first.",
         )
+        with st.popover("More"):
+            requests = st.select_slider(
+                "Simulated requests of each run",
+                REQUESTS,
+                value=DEFAULT_REQUESTS,
+                key="requests",
+                bind="query-params",
+                persist_state="session",
+                help="Of the simulation that follows when the controls rest. p99 needs 1,000, p99.9 ten times that.",
+            )
+            seed = st.select_slider(
+                "Seed of all random numbers",
+                SEEDS,
+                value=1,
+                key="seed",
+                bind="query-params",
+                persist_state="session",
+                help="Another seed is another run of the same length: how far do the numbers move?",
+            )
+            st.toggle(
+                "Offer all data planes",
+                key="every-plane",
+                help="Besides the five usual ones: Dapr, Kmesh, Wasm filters and more.",
+            )
     order = [name for name in DEFAULT_DATAPLANES if name in dataplanes]
     chosen = (*order, *(name for name in dataplanes if name not in order))
-    setting = Setting(application, own, int(services), int(rps), chosen, int(requests))
+    setting = Setting(application, own, int(services), int(rps), chosen, int(requests), int(seed))
+    if tools is not None and chosen:
+        with row:
+            tools(setting)
     for problem in problems(asked, setting):
         st.warning(problem)
+    if not chosen:
+        st.info("Choose at least one data plane above.")
+        return None
     return setting
 
 
+def _few_and_all(asked: list[str]) -> list[str]:
+    """The usual data planes, those that the link asks for and those chosen; all of them if that is asked for."""
+    every = catalog.names("dataplanes")
+    wanted = {*DEFAULT_DATAPLANES, *asked, *st.session_state.get("planes", [])}
+    shown = every if st.session_state.get("every-plane") else [name for name in every if name in wanted]
+    rest = [name for name in shown if name not in DEFAULT_DATAPLANES]
+    return [*DEFAULT_DATAPLANES, *rest]
+
+
 def problems(asked: dict[str, list[str]], setting: Setting) -> list[str]:
-    """One sentence for each value of the address that did not become a setting."""
+    """One sentence for each value of the address that did not become a setting, and for a model of another day."""
+    from meshsim.studies.version import model_version
+
     took = {
         "app": [setting.application],
         "services": [str(setting.services)],
         "rps": [str(setting.rps)],
         "planes": list(setting.dataplanes),
         "requests": [str(setting.requests)],
+        "seed": [str(setting.seed)],
     }
-    return [
+    said = [
         f"The link asks for {key} = {', '.join(refused)}, which is no choice here; showing {', '.join(took[key])}."
         for key, values in asked.items()
-        if (refused := [value for value in values if value not in took[key]])
+        if key in took and (refused := [value for value in values if value not in took[key]])
     ]
+    versions = [version for version in asked.get("mv", []) if version != model_version()]
+    if versions:
+        said.append(
+            f"The link was made with model {versions[0]}; this is {model_version()}, so the numbers may be others."
+        )
+    return said

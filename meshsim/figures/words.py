@@ -97,6 +97,11 @@ def latency_sentence(rows: Sequence[Row]) -> str:
     best, worst = judged[0], judged[-1]
     if len(judged) == 1:
         return f"The median latency of {best.dataplane} is {_latency(best)}."
+    if all(row.engine == "analytic" for row in judged):
+        return (
+            f"Median latency is lowest with {best.dataplane}, {_latency(best)}, and highest with {worst.dataplane}, "
+            f"{_latency(worst)}; these are approximations."
+        )
     tied = [row for row in judged if row is best or _overlap(_judged_by(best), _judged_by(row))]
     if len(tied) == len(judged):
         names = numbers.listed([row.dataplane for row in tied])
@@ -129,6 +134,12 @@ def caveats(rows: Sequence[Row], partial: bool = False) -> list[str]:
     said = ["The study was stopped early: only what was finished is here."] if partial else []
     for row in rows:
         where = f"{row.dataplane} with {row.services:,} services"
+        if row.engine == "analytic" and row.utilisation >= 1:
+            said.append(
+                f"{where}: overloaded at {numbers.count(row.rps)} requests a second. {row.busiest.split(',')[0]} "
+                f"saturates at about {numbers.digits(row.goodput_rps)}."
+            )
+            continue
         if not row.audit.ok:
             said.append(f"{where}: the run failed its own audit. {' '.join(row.audit.checks[:2])}")
         if row.failed:
@@ -156,6 +167,16 @@ def caption(metric: str) -> str:
     return (
         f"{sampling} {model}" if what.key == "p50" else f"{sampling} The model error is estimated for the median only."
     )
+
+
+def doubts(rows: Sequence[Row]) -> list[str]:
+    """What the analytic engine leaves out or is not good at, each reason once, and of which data planes."""
+    by_reason: dict[str, list[str]] = {}
+    for row in rows:
+        if row.engine == "analytic":
+            for reason in row.audit.checks[1:]:
+                by_reason.setdefault(reason, []).append(row.dataplane)
+    return [f"{reason} ({numbers.listed(names)})" for reason, names in by_reason.items()]
 
 
 def too_short(report: GrowthReport, metric: str) -> str:

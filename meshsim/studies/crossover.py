@@ -48,7 +48,9 @@ def crossovers(
         at, low, high = _bisect(left, right, exact) if exact else _interpolate(left, right)
         about, range_ = f"{at:.0f}", ""
         if exact is None:
-            about, range_ = f"about {_two_digits(at)}", f" (between {_two_digits(low)} and {_two_digits(high)})"
+            ends = [_two_digits(low), _two_digits(high)]
+            about = f"about {_two_digits(at)}"
+            range_ = f" (between {ends[0]} and {ends[1]})" if high > low else ""
         sentence = f"From {about} services on, {cheaper} {words} than {dearer}{range_}."
         found.append(
             Crossover(

@@ -212,11 +212,32 @@ def _gap(metric: str, size: int, a: Point, b: Point) -> Gap | None:
 
 
 def _approximate(metric: str, row: Row) -> float | None:
-    """What the analytic engine says of a metric that is no part of the bill."""
+    """What the analytic engine says of a metric."""
+    if metric in EXACT:
+        exact: float = getattr(row, metric)
+        return exact
     if metric in ("p50", "p99"):
         value: float | None = getattr(row.latency_us, metric).value
         return value
     return row.usd_month if metric == "usd_month" else row.cpu_cores.total
+
+
+def analytic_crossovers(rows: Sequence[Row]) -> list[Crossover]:
+    """Those of approximations, straight between the sizes on a log axis; memory and configuration too."""
+    at = {(row.services, row.dataplane): row for row in rows}
+    sizes = sorted({size for size, _ in at})
+    names = list(dict.fromkeys(row.dataplane for row in rows))
+    found: list[Crossover] = []
+    for metric, unit, words in METRICS:
+        for a, b in combinations(names, 2):
+            gaps = []
+            for size in sizes:
+                if (size, a) in at and (size, b) in at:
+                    values = [_approximate(metric, at[size, name]) for name in (a, b)]
+                    if values[0] is not None and values[1] is not None:
+                        gaps.append(Gap(size, values[0] - values[1]))
+            found += crossovers(metric, unit, words, a, b, gaps)
+    return found
 
 
 class _Bills:

@@ -69,7 +69,7 @@ def difference(point: Point, baseline: Point) -> Difference:
     """
     row, base = point.row, baseline.row
     if row.engine == "analytic":
-        return _plain_difference(row, base)
+        return plain_difference(row, base)
     return Difference(
         baseline=base.dataplane,
         latency_us=Quantiles(
@@ -82,7 +82,9 @@ def difference(point: Point, baseline: Point) -> Difference:
     )
 
 
-def _plain_difference(row: Row, base: Row) -> Difference:
+def plain_difference(row: Row, base: Row) -> Difference:
+    """Of two approximations: what is left when one is taken from the other, without an interval."""
+
     def less(a: Estimate, b: Estimate) -> Estimate:
         known = a.value is not None and b.value is not None
         return Estimate(value=a.value - b.value if known else None, note="difference of approximations")  # type: ignore[operator]

@@ -1,0 +1,129 @@
+"""Small pieces of HTML that pages share: the answer, the cards of data planes, badges. One element, not dozens."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+
+from meshsim.figures import numbers as n
+from meshsim.figures.palette import look
+from meshsim.results.rows import Estimate, Refused, Row
+
+ANALYTIC = "analytic", "Queueing approximations, at once and without an interval; a simulation follows."
+SIMULATED = "simulated", "From simulated requests; the interval is the 95 % sampling error of this run."
+COSTS = {
+    "measured": "measured on a host",
+    "published": "published by others",
+    "derived": "derived from published figures",
+    "assumed": "assumed",
+}
+
+STYLE = """<style>
+.stMainBlockContainer { padding-top: 4.2rem; padding-bottom: 2rem; }
+.mesh-answer {
+  margin: 0; padding: 0.6rem 0.9rem; font-size: 1.02rem; line-height: 1.45;
+  border-left: 5px solid var(--st-primary-color, #0b57a4); border-radius: 6px; background: rgba(128, 128, 128, 0.12);
+}
+.mesh-badge {
+  display: inline-block; font-size: 0.78rem; line-height: 1.3; padding: 0 0.45em; margin-right: 0.35em;
+  border: 1px solid currentColor; border-radius: 1em; white-space: nowrap;
+}
+.mesh-progress { font-size: 0.85rem; line-height: 1.3; }
+.mesh-progress i { display: block; height: 3px; background: var(--st-primary-color, #0b57a4); border-radius: 2px; }
+.mesh-cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(195px, 1fr)); gap: 0.6rem; }
+.mesh-card {
+  border: 1px solid rgba(128, 128, 128, 0.4); border-top: 4px solid; border-radius: 6px; padding: 0.5rem 0.7rem;
+}
+.mesh-card h3 { font-size: 0.98rem; margin: 0 0 0.15rem; padding: 0; }
+.mesh-card dl {
+  display: grid; grid-template-columns: auto 1fr; gap: 0.05rem 0.6rem; margin: 0 0 0.35rem; font-size: 0.88rem;
+}
+.mesh-card dt { font-weight: 400; opacity: 0.85; }
+.mesh-card dd { margin: 0; text-align: right; font-variant-numeric: tabular-nums; }
+.mesh-card dd small { display: block; font-size: 0.76rem; opacity: 0.85; }
+@media (max-width: 640px) {
+  .stMainBlockContainer { padding-left: 0.8rem; padding-right: 0.8rem; }
+  .mesh-answer { font-size: 0.95rem; }
+}
+</style>"""
+
+
+def badge(name: str, title: str) -> str:
+    """A word in a frame, explained when the pointer rests on it."""
+    return f'<span class="mesh-badge" title="{escape(title)}">{escape(name)}</span>'
+
+
+def kind(rows: Sequence[Row]) -> str:
+    """Whether these were approximated or simulated."""
+    return badge(*(ANALYTIC if any(row.engine == "analytic" for row in rows) else SIMULATED))
+
+
+def answer(sentence: str, rows: Sequence[Row], more: str = "") -> str:
+    """The answer in a box, with where it comes from."""
+    return (
+        f'<p class="mesh-answer" data-testid="answer">{kind(rows)}{escape(sentence)}'
+        f"{f' <span>{escape(more)}</span>' if more else ''}</p>"
+    )
+
+
+def progress(share: float, what: str) -> str:
+    """One line of small print over a thin bar; always as high, so that nothing below it jumps."""
+    return (
+        f'<div class="mesh-progress"><span role="status">{escape(what)}</span>'
+        f'<i style="width:{100 * min(max(share, 0.0), 1.0):.0f}%"></i></div>'
+    )
+
+
+def cards(
+    rows: Sequence[Row], refused: Sequence[Refused], sources: Mapping[str, Mapping[str, float]], price_date: str
+) -> str:
+    """One card a data plane: latency, CPU, memory, money, and what its costs rest on."""
+    made = [_card(row, sources.get(row.dataplane, {}), price_date) for row in rows]
+    made += [
+        f'<section class="mesh-card" style="border-top-color:{look(one.dataplane).colour}">'
+        f"<h3>{escape(one.dataplane)}</h3><p>{escape(one.reason)}</p></section>"
+        for one in refused
+    ]
+    return f'<div class="mesh-cards" data-testid="cards">{"".join(made)}</div>'
+
+
+def _card(row: Row, sources: Mapping[str, float], price_date: str) -> str:
+    model, gap = row.model_error, row.difference
+    saturated = row.engine == "analytic" and row.utilisation >= 1
+    late = [
+        ("p50", _estimate(row.latency_us.p50)),
+        *([("p50, added", _estimate(gap.latency_us.p50))] if gap is not None and not saturated else []),
+        ("p99", _estimate(row.latency_us.p99)),
+    ]
+    if saturated:
+        late = [("latency", f"overloaded<small>saturates at {n.digits(row.goodput_rps)} requests/s</small>")]
+    lines = [
+        *late,
+        ("CPU", f"{n.cores(row.cpu_cores.total)}"),
+        ("memory", f"{n.memory(row.memory_mib)}"),
+        (
+            f'<span title="Prices of {escape(price_date)}">a month</span>',
+            f"{n.dollars(row.usd_month)}<small>model {n.band(model.usd_month, n.dollars)}</small>",
+        ),
+    ]
+    listed = "".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in lines)
+    return (
+        f'<section class="mesh-card" style="border-top-color:{look(row.dataplane).colour}">'
+        f"<h3>{escape(row.dataplane)}</h3><dl>{listed}</dl>{kind([row])}{_rests_on(sources)}</section>"
+    )
+
+
+def _estimate(estimate: Estimate) -> str:
+    if estimate.value is None:
+        return "–"
+    if estimate.low is None or estimate.high is None:
+        return n.latency(estimate.value)
+    return f"{n.latency(estimate.value)}<small>{n.span(estimate.low, estimate.high, n.latency)}</small>"
+
+
+def _rests_on(sources: Mapping[str, float]) -> str:
+    if not sources:
+        return ""
+    most = max(sources, key=lambda name: sources[name])
+    said = "; ".join(f"{share:.0%} {COSTS[name]}" for name, share in sorted(sources.items(), key=lambda one: -one[1]))
+    return badge(f"costs {sources[most]:.0%} {most}", f"CPU of proxies and kernel by the source of its costs: {said}")

@@ -1,0 +1,166 @@
+"""Explore: the answer, the curve of growth, requests that move, one card a data plane. Instant, then simulated."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.util import find_spec
+
+import streamlit as st
+
+from meshsim.app import cards, instant
+from meshsim.app.answers import ANSWERS, Question
+from meshsim.app.controls import STARTS, Setting, controls, reset, start_from
+from meshsim.app.refine import refine
+from meshsim.app.share import share
+from meshsim.app.text import listed, plain
+from meshsim.figures import METRICS, PLOTLY_CONFIG, alt_text, growth_figure, headline
+from meshsim.figures.growth import top_crossovers
+from meshsim.figures.words import caption, caveats, doubts
+from meshsim.formats.limits import NOT_MODELLED, assumptions
+from meshsim.results.rows import ComparisonReport, GrowthReport
+from meshsim.scenario.base import MeshsimError
+
+POLL_S = 0.4
+TRAFFIC = "meshsim.app.components.traffic"
+CHART_HEIGHT = 330
+
+
+def render() -> None:
+    """Draw everything once, from what is known; fragments fill in the rest."""
+    st.html(cards.STYLE)
+    setting = controls(_tools)
+    if setting is None:
+        return
+    try:
+        report = approximation(setting)
+    except MeshsimError as error:
+        st.error(str(error))
+        return
+    question = Question(setting)
+    done = ANSWERS.finished(question)
+    simulated = done.report if done is not None else None
+    shown = simulated or report
+    st.html(cards.answer(headline(shown), shown.rows))
+    if done is None:
+        refine(question, f"Simulating {setting.requests:,} requests over each data plane")
+    elif done.error is not None:
+        st.warning(plain(str(done.error)))
+    else:
+        st.html(cards.progress(1.0, _how_sure(shown)))
+    for warning in caveats(shown.rows, shown.partial):
+        st.warning(plain(warning))
+    left, right = st.columns([1.35, 1]) if _traffic_there() else (st.container(), None)
+    with left:
+        _chart(setting, simulated)
+    if right is not None:
+        with right:
+            _traffic(setting)
+    st.html(
+        cards.cards(shown.rows, shown.refused or report.refused, instant.sources(setting), shown.provenance.price_date)
+    )
+    _small_print(shown, report)
+    instant.look_ahead(setting)
+
+
+def _how_sure(report: ComparisonReport) -> str:
+    return (
+        f"Simulated: {report.rows[0].requests:,} requests over each data plane, seed {report.provenance.seed}; "
+        "95 of 100 such runs have their interval around the long-run value."
+    )
+
+
+def approximation(setting: Setting) -> ComparisonReport:
+    """What the analytic engine says where we are. MeshsimError for wrong input."""
+    return ComparisonReport(
+        application=setting.application,
+        rps=float(setting.rps),
+        rows=instant.rows(setting),
+        refused=instant.refused(setting),
+        provenance=instant.provenance(setting),
+        notes=instant.notes(setting),
+    )
+
+
+def _chart(setting: Setting, simulated: ComparisonReport | None) -> None:
+    complete = instant.curve(setting, 0.25)[1]
+    st.fragment(run_every=None if complete else POLL_S)(_growth)(setting, simulated, complete)
+
+
+def _growth(setting: Setting, simulated: ComparisonReport | None, was_complete: bool) -> None:
+    # The names that a reader sees, because the address carries what is shown.
+    names = {metric.short: key for key, metric in METRICS.items()}
+    with st.container(horizontal=True, vertical_alignment="center"):
+        shown = st.selectbox(
+            "As the application grows",
+            list(names),
+            key="metric",
+            bind="query-params",
+            persist_state="session",
+            label_visibility="collapsed",
+            width=190,
+            help="What the chart shows against the number of services.",
+        )
+        log = st.toggle("Log axes", value=True, key="log", bind="query-params", persist_state="session")
+    metric = names[shown]
+    report, complete = instant.growth(setting, 0.0)
+    if complete and not was_complete:
+        st.rerun()
+    drawn = with_simulation(report, simulated, metric)
+    figure = growth_figure(drawn, metric, here=setting.services, log_x=log, log_y=log, height=CHART_HEIGHT)
+    for trace in figure["data"]:
+        if trace.get("meta") == "analytic":  # the mark of the same colour says the name
+            trace["showlegend"] = False
+    st.plotly_chart(figure, config=PLOTLY_CONFIG, alt=alt_text(report, metric), key="growth")
+    said = [crossing.sentence for crossing in top_crossovers(report, metric)]
+    numbered = [f"{number}. {sentence}" for number, sentence in enumerate(said, start=1)]
+    if not complete:
+        numbered.append("Larger sizes are being worked out.")
+    if numbered:
+        st.markdown(plain(" ".join(numbered)))
+
+
+def with_simulation(report: GrowthReport, simulated: ComparisonReport | None, metric: str) -> GrowthReport:
+    """Simulated points on the analytic curve, for what is simulated and not computed."""
+    if simulated is None or metric in ("memory", "config", "push"):
+        return report
+    return report.model_copy(update={"rows": simulated.rows, "curve": report.rows})
+
+
+def _traffic_there() -> bool:
+    return find_spec(TRAFFIC) is not None
+
+
+def _traffic(setting: Setting) -> None:
+    meshes = [name for name in setting.dataplanes if name != "no-mesh"] or list(setting.dataplanes)
+    if st.session_state.get("seen") not in meshes:
+        st.session_state.pop("seen", None)
+    plane = st.selectbox(
+        "Requests on their way through", meshes, key="seen", label_visibility="collapsed", width=220,
+        help="Whose pods, sidecars and node proxies the requests pass.",
+    )  # fmt: skip
+    traffic = import_module(TRAFFIC).traffic
+    traffic(setting, plane, height=CHART_HEIGHT)
+
+
+def _tools(setting: Setting) -> None:
+    with st.popover("Start from", key="starts"):
+        for number, name in enumerate(STARTS):
+            st.button(name, key=f"start-{number}", on_click=start_from, args=(name,))
+    st.button("Reset", key="reset", on_click=reset, help="All controls back to where they stood at first.")
+    metric, log = st.session_state.get("metric", METRICS["p50"].short), st.session_state.get("log", True)
+    share(setting, metric=str(metric), log=str(log).lower())
+
+
+def _small_print(shown: ComparisonReport, approximated: ComparisonReport) -> None:
+    with st.expander("How far to trust it: limits of the approximation, what is assumed, what is not modelled"):
+        reasons = doubts(approximated.rows)
+        if reasons:
+            st.markdown("**The approximation leaves out or is not good at**\n" + listed(reasons))
+        if shown.rows[:1] and shown.rows[0].engine != "analytic":
+            checks = [f"{row.dataplane}: {check}" for row in shown.rows for check in row.audit.checks[:2]]
+            st.markdown(
+                "**What the simulation checked about itself** (the first two laws of each run)\n" + listed(checks)
+            )
+        st.markdown("**Assumed**\n" + listed([*assumptions(shown.provenance, "per-service"), *shown.notes]))
+        st.markdown("**Not modelled**\n" + listed(NOT_MODELLED))
+        st.markdown(plain(caption("p50")))

@@ -1,0 +1,110 @@
+"""Report: what to hand to others. The answer as one page that opens offline, tables, and a trace."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from meshsim.app import cards, instant, runs
+from meshsim.app.answers import ANSWERS, Question
+from meshsim.app.controls import Setting, controls
+from meshsim.app.downloads import downloads
+from meshsim.app.pages.explore import approximation
+from meshsim.app.refine import refine
+from meshsim.app.share import share
+from meshsim.app.text import listed, plain
+from meshsim.engines import select
+from meshsim.figures import PLOTLY_CONFIG, alt_text, comparison_figure, headline
+from meshsim.figures.words import caveats
+from meshsim.formats.limits import NOT_MODELLED, assumptions
+from meshsim.formats.trace import trace_json
+from meshsim.results.rows import ComparisonReport
+from meshsim.scenario.base import MeshsimError
+from meshsim.studies.version import model_version
+
+TRACED = 20
+"""Requests in a trace."""
+TRACE_RUN = 400
+"""Requests that are simulated for it."""
+
+
+def render() -> None:
+    """Draw it once."""
+    st.html(cards.STYLE)
+    setting = controls(share)
+    if setting is None:
+        return
+    try:
+        report = approximation(setting)
+    except MeshsimError as error:
+        st.error(plain(str(error)))
+        return
+    question = Question(setting)
+    done = ANSWERS.finished(question)
+    simulated: ComparisonReport | None = done.report if done is not None else None
+    shown = simulated or report
+    st.html(cards.answer(headline(shown), shown.rows))
+    if done is None:
+        refine(question, f"Simulating {setting.requests:,} requests over each data plane")
+    elif done.error is not None:
+        st.warning(plain(str(done.error)))
+    for warning in caveats(shown.rows, shown.partial):
+        st.warning(plain(warning))
+    if not shown.rows:
+        return
+    st.subheader("Files")
+    kind = "simulated" if simulated else "approximated; the simulated ones follow in a moment"
+    st.markdown(f"Of the numbers above, {kind}. Each says how to get the same numbers again.")
+    downloads(shown, "report")
+    _trace(setting)
+    _earlier()
+    st.plotly_chart(comparison_figure(shown), config=PLOTLY_CONFIG, alt=alt_text(shown), key="report-comparison")
+    left, right = st.columns(2)
+    left.subheader("What is assumed")
+    left.markdown(listed([*assumptions(shown.provenance), *shown.notes]))
+    right.subheader("What is not modelled")
+    right.markdown(listed(NOT_MODELLED))
+
+
+def _trace(setting: Setting) -> None:
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        plane = st.selectbox("Trace of", setting.dataplanes, key="traced", width=240)
+        st.download_button(
+            f"Trace of {TRACED} requests, JSON",
+            data=lambda: traced(setting, str(plane)),
+            file_name=f"meshsim-trace-{setting.application}-{plane}.json",
+            mime="application/json",
+            on_click="ignore",
+            key="trace",
+            help="Chrome trace format: every call and every step. Opens in Perfetto, or in a browser's own viewer.",
+        )
+
+
+def traced(setting: Setting, dataplane: str) -> str:
+    """Simulate a few requests and write some of them down whole. OverloadedError if the load cannot be carried."""
+    ready = instant.at_rate(setting, dataplane, TRACE_RUN, setting.seed)
+    run = ready.scenario.run.model_copy(update={"sample": TRACED})
+    result = select.run(ready.plan, run)
+    return trace_json(
+        result.records,
+        result.plan,
+        meshsim=model_version(),
+        application=setting.application,
+        services=str(setting.services),
+        dataplane=dataplane,
+        rps=str(setting.rps),
+        seed=str(setting.seed),
+        times="simulated, us",
+    )
+
+
+def _earlier() -> None:
+    """Runs of the page Run that are done: their files are there too."""
+    done = [run for run in runs.all_runs()[:20] if run.progress().state == "done"]
+    if not done:
+        return
+    with st.expander(f"Files of full runs ({len(done)})"):
+        name = st.selectbox("Run", [run.name for run in done], key="earlier")
+        report = runs.Run(str(name)).report()
+        if report is not None and report.rows:
+            st.markdown(plain(headline(report)))
+            downloads(report, "earlier")
