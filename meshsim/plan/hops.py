@@ -6,8 +6,8 @@ A hop carries one request from a calling container to a called one, and the answ
 
 ``hop`` strings it together from ``message`` (one direction), ``proxy_pass`` (one message through one proxy) and
 ``wire``. Beside it: ``workers`` (to get one, to wake it), ``filters`` (what runs inside a proxy besides forwarding),
-``handshakes`` (what a new connection costs), ``sockmap`` (sockets joined past TCP). Each piece of work names an operation
-of the cost book. To see what it costs and where that figure comes from: ``meshsim show published``.
+``handshakes`` (what a new connection costs), ``sockmap`` (sockets joined past TCP). Each piece of work names
+an operation of the cost book. To see what it costs and where that figure comes from: ``meshsim show published``.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ def test_a_scenario_against_itself_has_no_difference() -> None:
 
 
 def test_other_seeds_are_no_pair() -> None:
-    with pytest.raises(MeshsimError, match="run.seed: 1 of A and 2 of B received"):
+    with pytest.raises(MeshsimError, match=r"run\.seed: 1 of A and 2 of B received"):
         pair(scenario("no-mesh"), scenario("linkerd", seed=2))
 
 
