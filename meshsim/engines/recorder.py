@@ -17,9 +17,18 @@ from meshsim.scenario.scenario import Run
 
 BATCHES = 20
 """Batches of consecutive requests, for intervals: enough degrees of freedom, each long enough to stand alone."""
+SUB_BITS = 8
+"""A bucket of latency is at most 2**-8 (0.4 %) wide."""
 CALL_SUB_BITS = 5
 """Calls are kept coarser (3 %) than end-to-end latency: there may be many thousands of them."""
+MOST_ENTRIES = 64
+"""With more entries than that, each of them is kept as a call is: in one batch, and coarser."""
 PROGRESS_EVERY = 100
+
+
+def entry_resolution(plan: Plan) -> tuple[int, int]:
+    """(batches, sub_bits) of the histogram of each entry."""
+    return (BATCHES, SUB_BITS) if plan.entry_calls <= MOST_ENTRIES else (1, CALL_SUB_BITS)
 
 
 class Recorder:
@@ -41,8 +50,8 @@ class Recorder:
         self.last = self.first + self.measured - 1
         self.root_key = child_key(settings.seed, 0)
         self.sample_below = min(1 << 32, (settings.sample << 32) // max(1, self.measured))
-        self.latency = BatchedHistogram(BATCHES)
-        self.entry_latency = [BatchedHistogram(BATCHES) for _ in range(plan.entry_calls)]
+        self.latency = BatchedHistogram(BATCHES, SUB_BITS)
+        self.entry_latency = [BatchedHistogram(*entry_resolution(plan)) for _ in range(plan.entry_calls)]
         self.call_latency = [BatchedHistogram(1, CALL_SUB_BITS) for _ in plan.call_names]
         self.sent = self.answered_all = self.answered_measured = self.events = 0
         self.failed_all = self.failed_measured = 0
@@ -146,7 +155,8 @@ class Recorder:
             if good:
                 batch = (number - self.first) * BATCHES // self.measured
                 self.latency.add(batch, now - frame.started)
-                self.entry_latency[frame.call].add(batch, now - frame.started)
+                entry = self.entry_latency[frame.call]
+                entry.add(batch * entry.batches // BATCHES, now - frame.started)
             else:
                 self.failed_measured += 1
             self.finished = self.answered_measured == self.measured

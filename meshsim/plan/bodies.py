@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from meshsim.costs.book import Cost
 from meshsim.plan.draws import purpose
 from meshsim.plan.plan import THREADS_SLOT, Op, Place, Tag, When
@@ -30,7 +28,7 @@ def body(service: Service, endpoint: Endpoint, first_call: int, wakeup: Cost | N
     if blocking:
         steps = [*woken, *steps]
         steps = [_thread(Op.ACQUIRE), *failing(steps, len(steps)), _thread(Op.RELEASE)]
-        steps[0] = replace(steps[0], skip=len(steps) - 1)
+        steps[0] = steps[0]._replace(skip=len(steps) - 1)
     else:
         steps = failing(steps, len(steps))
     return [*steps, Instruction(Op.RETURN)]
@@ -50,7 +48,7 @@ def failing(steps: Program, end: int) -> Program:
             marked[number + 1 : number + 1 + inner] = failing(steps[number + 1 : number + 1 + inner], inner)
             number += i.skip
         elif i.op in (Op.JOIN, Op.ACQUIRE, Op.RELEASE):
-            marked[number] = replace(i, skip=end - number - 1)
+            marked[number] = i._replace(skip=end - number - 1)
         number += 1
     return marked
 
@@ -83,7 +81,7 @@ class _Writer:
             return [self.spend(Op.WAIT, step.wait, WAITING)]
         if step.call is not None:
             once = self.start(step.call)
-            again = [replace(once, purpose=self.next_purpose()) for _ in range(step.call.times - 1)]
+            again = [once._replace(purpose=self.next_purpose()) for _ in range(step.call.times - 1)]
             return [i for start in (once, *again) for i in (start, *self.join(start.probability))]
         program: Program = []
         for block in step.parallel or []:

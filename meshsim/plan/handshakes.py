@@ -10,7 +10,7 @@ other side: nothing behind it is new. Proxies with a tunnel open a stream in it 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from meshsim.costs.books import Costs
 from meshsim.plan.draws import purpose
@@ -108,6 +108,6 @@ class NewConnection:
         if every is None or every == 1.0:
             return program
         scaled = [
-            replace(i, mean_ns=round(i.mean_ns / every), law=("once-in", every), purpose=purpose(KEY)) for i in program
+            i._replace(mean_ns=round(i.mean_ns / every), law=("once-in", every), purpose=purpose(KEY)) for i in program
         ]
         return [i for i in scaled if i.mean_ns > 0]

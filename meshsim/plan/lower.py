@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import gc
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -64,36 +66,34 @@ class CallRow:
 
 @dataclass
 class Assembler:
-    """Turns programs into columns of integers, and remembers the laws and tags they name."""
+    """Turns programs into rows of integers, and remembers the laws and tags they name."""
 
-    columns: dict[str, list[int]] = field(default_factory=dict)
+    rows: list[tuple[int, ...]] = field(default_factory=list)
     laws: dict[tuple[str, float], int] = field(default_factory=dict)
     tables: list[Ints] = field(default_factory=list)
     tags: dict[Tag, int] = field(default_factory=dict)
 
     COLUMNS = ("op", "at", "other", "when", "slot", "target", "mean_ns", "law", "tag", "purpose", "amount")
 
-    def __post_init__(self) -> None:
-        self.columns = {name: [] for name in self.COLUMNS}
-
     def add(self, program: Program) -> int:
         """Append a program; the number of its first instruction."""
-        start = len(self.columns["op"])
-        append = [self.columns[name].append for name in self.COLUMNS]
-        for here, i in enumerate(program, start):
-            jumps = i.op in JUMPS
-            row = (
+        start = len(self.rows)
+        for behind, i in enumerate(program, start + 1):
+            self.rows.append((
                 i.op, i.at, i.other, i.when, i.slot,
-                here + 1 + i.skip if jumps else i.call,
+                behind + i.skip if i.op in JUMPS else i.call,
                 i.mean_ns,
                 self.law(i.law, i.mean_ns),
                 -1 if i.tag is None else self.tags.setdefault(i.tag, len(self.tags)),
                 i.purpose,
                 round(i.probability * WHOLE),
-            )  # fmt: skip
-            for put, value in zip(append, row, strict=True):
-                put(int(value))
+            ))  # fmt: skip
         return start
+
+    def columns(self) -> dict[str, Ints]:
+        """One array a column."""
+        table = np.array(self.rows, np.int64).reshape(-1, len(self.COLUMNS))
+        return {name: np.ascontiguousarray(column) for name, column in zip(self.COLUMNS, table.T, strict=True)}
 
     def law(self, law: tuple[str, float], mean_ns: int) -> int:
         """Number of a law's table, -1 for a constant."""
@@ -119,6 +119,24 @@ def lower(
     costs: Costs,
 ) -> Plan:
     """Everything an engine needs to know, as integers. Raises MissingCost, PlacementError or OverloadedError."""
+    with _no_collection():
+        return _lower(application, dataplane, machine, scenario, costs)
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Of garbage: a large application makes a million small objects, and looking through them again and again takes a
+    quarter of the time."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
+
+
+def _lower(application: Application, dataplane: DataPlane, machine: Machine, scenario: Scenario, costs: Costs) -> Plan:
     costs = what_if(costs, scenario.what_if)
     application, dataplane = as_installed(application, dataplane, scenario, costs)
     at_start, application = application, at_most(application, scenario)
@@ -183,7 +201,7 @@ def lower(
         service_first_via=first_via,
         service_vias=np.full(len(service_pods), deployment.waypoint_pods, np.int64),
         service_names=[service.name for service in application.services],
-        **{name: _ints(column) for name, column in assembler.columns.items()},
+        **assembler.columns(),
         call_program=_ints(call_program),
         call_service=_ints([row.callee for row in calls]),
         call_body=_ints([body_start[row.callee, row.callee_endpoint] for row in calls]),

@@ -9,7 +9,7 @@ zone takes turns on the link of the zone, which passes on whole messages. The cl
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from meshsim.costs.books import Costs
 from meshsim.plan.plan import Op, Place, Tag, When
@@ -95,7 +95,7 @@ def bandwidth_of(cluster: Cluster, first_slot: int) -> Bandwidth:
 
 def _turn(at: Place, other: Place, slot: int, tag: Tag, when: When, ns: float) -> Program:
     take = Instruction(Op.ACQUIRE, at=at, other=other, when=when, slot=slot, tag=tag)
-    return [take, replace(take, op=Op.WAIT, slot=0, mean_ns=max(1, round(ns))), replace(take, op=Op.RELEASE, tag=None)]
+    return [take, take._replace(op=Op.WAIT, slot=0, mean_ns=max(1, round(ns))), take._replace(op=Op.RELEASE, tag=None)]
 
 
 def _is_wire(i: Instruction) -> bool:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from meshsim.costs.book import Cost
 from meshsim.plan.draws import purpose
 from meshsim.plan.plan import Component, Op, Place, Tag, When
 
 
-@dataclass(frozen=True, slots=True)
-class Instruction:
-    """One step of a program.
+class Instruction(NamedTuple):
+    """One step of a program. (A tuple, because a large application has a million of them.)
 
     ``skip`` (SPAWN, DETACH, ATTEMPT): so many instructions belong to the frame that is started. Elsewhere: so many are
     skipped when this one fails.
@@ -51,18 +50,16 @@ def spend(
     """
     program: Program = []
     law = (cost.law, cost.cv)
-    common = Instruction(Op.WAIT, at=at, other=other, when=when)
     wait_ns = round((cost.wait_ns + cost.wait_ns_per_byte * size) * times)
     if wait_ns > 0:
         tag = Tag(component, cost.operation, 0.0, cost.standard_error)
-        program.append(
-            replace(common, mean_ns=wait_ns, law=law, tag=tag, purpose=purpose(f"{key} {cost.operation} wait"))
-        )
+        number = purpose(f"{key} {cost.operation} wait")
+        program.append(Instruction(Op.WAIT, at, other, when, mean_ns=wait_ns, law=law, tag=tag, purpose=number))
     cpu_ns = round((cost.cpu_ns + cost.cpu_ns_per_byte * size) * times)
     if cpu_ns > 0:
         tag = Tag(component, cost.operation, cost.kernel_share, cost.standard_error)
-        work = replace(common, op=Op.WORK, mean_ns=cpu_ns, law=law, tag=tag, purpose=purpose(f"{key} {cost.operation}"))
-        program.append(work)
+        number = purpose(f"{key} {cost.operation}")
+        program.append(Instruction(Op.WORK, at, other, when, mean_ns=cpu_ns, law=law, tag=tag, purpose=number))
     return program
 
 
@@ -79,6 +76,6 @@ def branch(block: Program) -> Program:
 def fused(program: Program) -> Program:
     """Work that follows on work in the same pod is MORE of it: a thread does not leave its core in between."""
     return [
-        replace(this, op=Op.MORE) if this.op == before.op == Op.WORK and this.at == before.at else this
+        this._replace(op=Op.MORE) if this.op == before.op == Op.WORK and this.at == before.at else this
         for before, this in zip([Instruction(Op.END), *program], program, strict=False)
     ]

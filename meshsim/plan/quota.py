@@ -5,7 +5,7 @@ Kernel work is done in interrupts and is not throttled; it is charged to the nod
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -64,7 +64,7 @@ class Containers:
             elif i.op in WORKS and i.tag is not None:
                 whose = {"application": THREADS_SLOT, "proxy": held.get(i.at, CPU_SLOT)}.get(i.tag.component, CPU_SLOT)
                 op = Op.WORK if i.op == Op.MORE and whose != before else i.op
-                charged.append(replace(i, op=op, slot=whose))
+                charged.append(i._replace(op=op, slot=whose))
                 before = whose
                 continue
             charged.append(i)

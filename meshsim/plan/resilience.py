@@ -7,8 +7,6 @@ before everything else, so its upstream part is the whole hop.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from meshsim.plan.hops import Stop
 from meshsim.plan.plan import Op, Place, Tag, When
 from meshsim.plan.program import Instruction, Program
@@ -78,12 +76,12 @@ def with_failures(program: Program) -> Program:
                 if not back:
                     continue
                 here = back[0]
-            marked[number] = replace(i, skip=_end_of_pass(program, here) - number - 1)
+            marked[number] = i._replace(skip=_end_of_pass(program, here) - number - 1)
         elif i.op == Op.CONNECT:
             back = [n for n in range(number, len(program)) if program[n].op == Op.DISCONNECT]
-            marked[number] = replace(i, skip=back[0] - number)
+            marked[number] = i._replace(skip=back[0] - number)
         elif i.op == Op.LIMIT:
-            marked[number] = replace(i, skip=1)
+            marked[number] = i._replace(skip=1)
     return marked
 
 

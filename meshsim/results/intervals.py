@@ -90,7 +90,10 @@ def quantile_interval(histogram: BatchedHistogram, p: float) -> Estimate:
 
 
 def estimate_quantile(histogram: BatchedHistogram, p: float) -> Estimate:
-    """``quantile_interval``, but a run that is too short gives no value and a note instead of an error."""
+    """``quantile_interval``, but without an error: a run that is too short gives no value and a note, a single batch
+    no interval and a note."""
+    if histogram.batches < 2 and histogram.total:
+        return Estimate(value=histogram.quantile(p) / US, note=_no_interval(histogram, 0))
     try:
         return quantile_interval(histogram, p)
     except RunTooShort as error:

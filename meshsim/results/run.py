@@ -66,7 +66,7 @@ class RunResult:
     latency: BatchedHistogram
     """End-to-end latency of the measured requests that had a good answer, ns, in batches of consecutive requests."""
     entry_latency: list[BatchedHistogram]
-    """The same by entry."""
+    """The same by entry; in one batch, and coarser, where there are many entries."""
     call_latency: list[BatchedHistogram]
     """By call, as the caller sees it, one batch, coarser."""
     window_ns: int

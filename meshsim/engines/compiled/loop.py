@@ -376,6 +376,9 @@ def _stamp() -> int:
     return int.from_bytes(hashlib.blake2s(text, digest_size=6).digest(), "big")
 
 
+STAMP = _stamp()  # now: what has been imported and what is compiled must be the same
+
+
 def _loop(stamp: int, cache: bool) -> Any:
     @njit(cache=cache, nogil=True, error_model="numpy")
     def advance(address: int) -> int:
@@ -419,7 +422,7 @@ class Loop:
     """The loop, not compiled yet. Without a folder that numba may write to, its machine code is not kept."""
 
     def __init__(self) -> None:
-        stamp = _stamp()
+        stamp = STAMP
         try:
             self.advance = _loop(stamp, True)
         except RuntimeError:  # numba found no folder

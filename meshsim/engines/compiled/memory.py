@@ -13,6 +13,7 @@ from meshsim.engines.compiled.connections import POOL_ROW
 from meshsim.engines.connections import CONNECTION
 from meshsim.engines.faults import NORMAL
 from meshsim.engines.frame import CLOCK
+from meshsim.engines.recorder import BATCHES, CALL_SUB_BITS, SUB_BITS, entry_resolution
 from meshsim.plan.arrivals import CLOSED
 from meshsim.plan.draws import STRIDE, child_key
 from meshsim.plan.plan import CPU_SLOT, Ints, Op, Plan, Status
@@ -256,8 +257,13 @@ class Memory:
         self.state[at.CPU_CELLS] = cells
         for name in ("CPU", "CPU_AT_START", "CPU_AT_END"):
             self.keep(name, np.zeros(cells, np.int64))
-        self.keep("LATENCY", np.zeros((plan.entry_calls, at.BATCHES, at.COLUMNS), np.int32))
-        self.keep("LATENCY_SUM", np.zeros((plan.entry_calls, at.BATCHES), np.int64))
+        self.keep("LATENCY", np.zeros((BATCHES, at.COLUMNS), np.int32))
+        self.keep("LATENCY_SUM", np.zeros(BATCHES, np.int64))
+        batches, sub_bits = entry_resolution(plan)
+        columns = at.columns(sub_bits)
+        self._set(ENTRY_BATCHES=batches, ENTRY_SUB_BITS=sub_bits, ENTRY_COLUMNS=columns)
+        self.keep("ENTRY_LATENCY", np.zeros((plan.entry_calls, batches, columns), np.int32))
+        self.keep("ENTRY_SUM", np.zeros((plan.entry_calls, batches), np.int64))
         self.keep("CALL_LATENCY", np.zeros((len(plan.call_names), at.CALL_COLUMNS), np.int32))
         self.keep("CALL_SUM", np.zeros(len(plan.call_names), np.int64))
         self.keep("FAILURES", np.zeros(len(Status), np.int64))
@@ -282,12 +288,12 @@ class Memory:
         if window_start < 0:
             window_start, at_start = now, arrays["CPU"]
         entries = [
-            histogram(cells, sums, at.SUB_BITS)
-            for cells, sums in zip(arrays["LATENCY"], arrays["LATENCY_SUM"], strict=True)
+            histogram(cells, sums, self[at.ENTRY_SUB_BITS])
+            for cells, sums in zip(arrays["ENTRY_LATENCY"], arrays["ENTRY_SUM"], strict=True)
         ]
-        whole = histogram(arrays["LATENCY"].sum(axis=0), arrays["LATENCY_SUM"].sum(axis=0), at.SUB_BITS)
+        whole = histogram(arrays["LATENCY"], arrays["LATENCY_SUM"], SUB_BITS)
         calls = [
-            histogram(cells[None], sums[None], at.CALL_SUB_BITS)
+            histogram(cells[None], sums[None], CALL_SUB_BITS)
             for cells, sums in zip(arrays["CALL_LATENCY"], arrays["CALL_SUM"], strict=True)
         ]
         answered, failed, sent = self[at.ANSWERED], self[at.FAILED], self[at.SENT]

@@ -7,6 +7,7 @@ import numpy as np
 from meshsim.engines.compiled import state as at
 from meshsim.engines.compiled.draws import child_key, draw, high
 from meshsim.engines.compiled.pointers import State, fixed, inlined, int32s, int64s, leading_zeros, native
+from meshsim.engines.recorder import BATCHES, CALL_SUB_BITS, SUB_BITS
 from meshsim.plan.draws import SAMPLE
 
 
@@ -118,7 +119,7 @@ def call_ended(S: State, frame: int) -> None:
     number = F64[frame * at.FRAME + at.ORDER] >> 20
     if fixed(S, at.FIRST) <= number <= fixed(S, at.LAST):
         call, latency = F32[frame * (2 * at.FRAME) + at.CALL], S[at.NOW] - F64[frame * at.FRAME + at.BEGAN]
-        column = column_of(latency, at.CALL_SUB_BITS)
+        column = column_of(latency, CALL_SUB_BITS)
         if column >= at.CALL_COLUMNS:
             S[at.TOO_LONG] = 1
             return
@@ -142,14 +143,19 @@ def answered(S: State, frame: int) -> None:
     if fixed(S, at.FIRST) <= number <= fixed(S, at.LAST):
         S[at.ANSWERED_MEASURED] += 1
         if good:
-            batch = (number - fixed(S, at.FIRST)) * at.BATCHES // fixed(S, at.MEASURED)
+            batch = (number - fixed(S, at.FIRST)) * BATCHES // fixed(S, at.MEASURED)
             entry = F32[frame * (2 * at.FRAME) + at.CALL]
-            column = column_of(latency, at.SUB_BITS)
+            column = column_of(latency, SUB_BITS)
             if column >= at.COLUMNS:
                 S[at.TOO_LONG] = 1
                 return
-            int32s(S, at.LATENCY)[(entry * at.BATCHES + batch) * at.COLUMNS + column] += 1
-            int64s(S, at.LATENCY_SUM)[entry * at.BATCHES + batch] += latency
+            int32s(S, at.LATENCY)[batch * at.COLUMNS + column] += 1
+            int64s(S, at.LATENCY_SUM)[batch] += latency
+            batches = fixed(S, at.ENTRY_BATCHES)
+            row = entry * batches + batch * batches // BATCHES
+            column = column_of(latency, fixed(S, at.ENTRY_SUB_BITS))
+            int32s(S, at.ENTRY_LATENCY)[row * fixed(S, at.ENTRY_COLUMNS) + column] += 1
+            int64s(S, at.ENTRY_SUM)[row] += latency
         else:
             S[at.FAILED_MEASURED] += 1
         if S[at.ANSWERED_MEASURED] == fixed(S, at.MEASURED):

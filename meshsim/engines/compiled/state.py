@@ -5,6 +5,8 @@ side, so that one visit touches few cache lines.
 
 from __future__ import annotations
 
+from meshsim.engines.recorder import CALL_SUB_BITS, SUB_BITS
+
 (
     # counters of the loop
     NOW, STARTED_UP, EVENTS, BUDGET, FINISHED, CLOCK_EVENT, READY_HEAD, READY_TAIL,
@@ -17,7 +19,7 @@ from __future__ import annotations
     TUNED_AT_TIME,
     # of the plan
     SLOTS, TAGS, ENTRIES, GAP_LAW, EXPONENTIAL_LAW, ROUTED, FAULTY, LIMITED, PINNED, PERIOD_NS, ROOT_KEY,
-    CONNECTION_KEY,
+    CONNECTION_KEY, ENTRY_BATCHES, ENTRY_SUB_BITS, ENTRY_COLUMNS,
     # of the load
     LOAD_KIND, BURST, CLIENTS, THINK_NS, THINK_CONSTANT, SHIFT, PIECES, PIECE, PIECE_END, CLOCK, SENT_BY_CLIENTS,
     # of the recorder
@@ -30,13 +32,12 @@ from __future__ import annotations
     GAP_MEANS, FAULTS, POD_QUOTA, QUOTAS, ROUTES, RINGS, POLICIES, POOLS, LIMITS,
     # addresses: of what moves
     STATIONS, FRAMES, COLD, REQUESTS, TRIES, NEAR, FAR, NODES, BUCKETS, INBOX, THOUGHTS, FULL_AT, SLOWNESS,
-    ERROR_SHARE, HOSTS,
-    ROUTE_TURNS, POLICY_STATES, CONNECTIONS, CONNECTION_POD, POOL_STATES,
+    ERROR_SHARE, HOSTS, ROUTE_TURNS, POLICY_STATES, CONNECTIONS, CONNECTION_POD, POOL_STATES,
     # addresses: of the recorder
-    CPU, CPU_AT_START, CPU_AT_END, POD_ROW, LATENCY, LATENCY_SUM, CALL_LATENCY, CALL_SUM, FAILURES, TIMELINE, SPANS,
-    SEGMENTS, RECORDS,
+    CPU, CPU_AT_START, CPU_AT_END, POD_ROW, LATENCY, LATENCY_SUM, ENTRY_LATENCY, ENTRY_SUM, CALL_LATENCY, CALL_SUM,
+    FAILURES, TIMELINE, SPANS, SEGMENTS, RECORDS,
     SIZE,
-) = range(138)  # fmt: skip
+) = range(143)  # fmt: skip
 
 # Rows: (64-bit words in a row), the numbers of its 64-bit fields, then of its 32-bit fields.
 INSTRUCTION = 8
@@ -109,11 +110,14 @@ SEGMENT_SPAN, SEGMENT_INSTRUCTION, SEGMENT_START, SEGMENT_END, SEGMENT_RUNNING =
 # What the loop says when it comes back.
 DONE, MORE_ROOM, BY_THE_CLOCK, PAUSE = range(4)
 
-BATCHES = 20
-SUB_BITS = 8
-CALL_SUB_BITS = 5
 LONGEST_BITS = 46
 """Longest latency that is counted, 2**46 ns: 19 hours."""
-COLUMNS = (LONGEST_BITS - SUB_BITS - 1 << SUB_BITS) + (2 << SUB_BITS)
-CALL_COLUMNS = (LONGEST_BITS - CALL_SUB_BITS - 1 << CALL_SUB_BITS) + (2 << CALL_SUB_BITS)
+
+
+def columns(sub_bits: int) -> int:
+    """Buckets that count every latency up to the longest."""
+    return (LONGEST_BITS - sub_bits - 1 << sub_bits) + (2 << sub_bits)
+
+
+COLUMNS, CALL_COLUMNS = columns(SUB_BITS), columns(CALL_SUB_BITS)
 BINS = 512
