@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from both_engines import run_on_both
-from results.test_paths import all_at_once, one_by_one
+from cut import all_at_once, one_by_one
 
 from meshsim.results.audit import audit
 from meshsim.results.run import RunResult
