@@ -211,7 +211,7 @@ class _Writer:
         self.deployment = deployment
         self.first_pod = first_pod.tolist()
         self.first_via = first_via.tolist()
-        self.rows: dict[str, dict[tuple[int, ...], int]] = {"route": {}, "policy": {}, "pool": {}}
+        self.rows: dict[str, dict[tuple[int | str, ...], int]] = {"route": {}, "policy": {}, "pool": {}}
         self.route_rows: list[list[int]] = []
         self.policy_rows: list[list[int]] = []
         self.pool_rows: list[list[int]] = []
@@ -313,7 +313,8 @@ class _Writer:
     def pool(self, rule: Connections, call: CallLike) -> int:
         shared = call.kind.protocol in ("http2", "grpc")
         number = next(n for n, r in enumerate(self.scenario.connections) if r is rule)
-        key = (call.caller, call.callee, number, shared)
+        # A connection speaks one protocol; that also decides who chooses the pod that it leads to.
+        key = (call.caller, call.callee, number, call.kind.protocol)
         known = self.rows["pool"]
         if key not in known:
             known[key] = len(self.pool_rows)

@@ -57,6 +57,17 @@ def test_http2_multiplexes_up_to_its_streams() -> None:
     assert ends(max=2, streams=2) == [100, 100, 100, 100, 200]
 
 
+def test_a_connection_speaks_one_protocol() -> None:
+    # HTTP through the sidecar, which chooses the pod; TCP past it, on a connection that chose its pod when it opened.
+    both = [{"parallel": [call("b"), call("b", protocol="tcp"), call("b"), call("b", protocol="tcp")]}]
+    app = application(service("a", both), service("b", [wait(100)], replicas=3))
+    http_only = sidecar(protocols=["http1"], ends=["source"])
+    result = run(plan(app, 100, **CONSTANT, dataplane=http_only, connections=[{"to": "b", "max": 1}]))
+    assert sorted(s[2] for s in spans(result)[1:]) == [100, 100, 200, 200]
+    assert result.counts["connections"] == 2
+    ok(result)
+
+
 def test_two_connections_keep_at_most_two_of_three_workers_busy() -> None:
     book = costs(proxy__box__http1__request={"cpu_ns": 100_000})
     app = application(service("a", []))
