@@ -10,8 +10,11 @@ from meshsim.engines.analytic.model import Level, Model
 from meshsim.engines.analytic.moments import Floats, chosen, cumulants, largest, moments
 from meshsim.engines.analytic.queues import FULLEST, probability_to_wait, spread, turns_begun
 
-ITERATIONS = 12
+ITERATIONS = 40
 CLOSE = 1e-4
+SHORTEST, LONGER = 0.05, 1.25
+"""The step of the iteration is halved where it swings (busier stations have fewer wake-ups and turns, which leaves them
+less busy), and grows again where it does not."""
 SHARED = 0.4
 """How much sooner a busy CPU becomes processor sharing among requests that come back. Fitted likewise to MEMORY."""
 LEAST_KEPT = 0.3
@@ -68,7 +71,7 @@ def stations(model: Model, rate: float, arrivals_scv: float = 1.0, held: Floats 
     # Where both are priced, one share stands for both: of wake-ups and of turns begun, as these add to the time.
     turning = b["beginning"] / np.maximum(b["woken"], 1e-300) if b["beginning"].any() else None
     kept = np.ones(len(model.cores))
-    last = -1.0
+    last, moved, step = -1.0, 0.0, 1.0
     for _ in range(ITERATIONS):
         cpu = _cpu(model, rate, woken, arrivals_scv, kept)
         raw = moments(cpu.wait)
@@ -87,19 +90,23 @@ def stations(model: Model, rate: float, arrivals_scv: float = 1.0, held: Floats 
         rho = rate * total / model.class_servers
         full = np.minimum(rho, FULLEST)
         waits = probability_to_wait(model.class_servers, full, model.kinds_of_servers)
-        class_woken = 1.0 - waits
+        asleep = 1.0 - waits
         if turning is not None:
-            class_woken += turning * (turns_begun(full, scv) - class_woken)
+            asleep += turning * (turns_begun(full, scv) - asleep)
+        class_woken += step * (asleep - class_woken)
         # Of those who hold a token, no more than there are tokens can be at the CPU; the others wait for a token.
         tokens = np.minimum(rho, 1.5) * model.class_servers
         beyond = tokens * (tokens / (1 + tokens)) ** model.class_servers
         before = kept
-        kept = np.clip(1 - model.node_tokens @ beyond / np.maximum(cpu.present, 1e-12), LEAST_KEPT, 1.0)
+        left = np.clip(1 - model.node_tokens @ beyond / np.maximum(cpu.present, 1e-12), LEAST_KEPT, 1.0)
+        kept = kept + step * (left - kept)
         woken = np.asarray(model.seen @ class_woken) if model.wakes else woken
         peak = float(max(cpu.rho.max(initial=0.0), rho.max(initial=0.0)))
-        close, last = abs(peak - last) < CLOSE, peak
-        if close:
+        moving, last = peak - last, peak
+        if abs(moving) < CLOSE:
             break
+        step = max(step / 2, SHORTEST) if moving * moved < 0 else min(step * LONGER, 1.0)
+        moved = moving
     # Arrivals from one pool at the next are smoother than Poisson where traffic is not split on its way (Whitt 1983).
     straight = (1 - model.class_alone) / model.class_stations
     smooth = straight * full**2 * np.minimum(scv - 1, 0.0) / np.sqrt(model.class_servers)
