@@ -121,13 +121,20 @@ def _bands(board: Scoreboard) -> Iterator[str]:
         return
     yield "### The model's own error\n"
     yield (
-        "Reality lies between these factors of a prediction with a chance of 90 %. The last column leaves out one "
-        "scenario after the other: the share of its rows that lie in the band which the others give.\n"
+        "Reality lies between these factors of a prediction with a chance of 90 %; every result shows them. Load is "
+        "the share of saturation. The last column leaves out one scenario after the other: the share of its rows that "
+        "lie in the band which the others give. Below ten scenarios there is no band.\n"
     )
     yield from _table(
-        ("quantity", "from", "to", "scenarios", "left out"),
-        ((b.quantity, f"{b.low:.2f}", f"{b.high:.2f}", b.scenarios, f"{b.coverage:.0%}") for b in found),
-    )
+        ("quantity", "load", "from", "to", "scenarios", "left out"),
+        (
+            (
+                b.quantity, "" if b.load is None else f"{b.load:.0%}", f"{b.low:.2f}", f"{b.high:.2f}", b.scenarios,
+                f"{b.coverage:.0%}",
+            )
+            for b in found
+        ),
+    )  # fmt: skip
 
 
 def _verdicts(board: Scoreboard) -> Iterator[str]:

@@ -651,8 +651,8 @@ def validate(
     if books:
         options["costs"] = books
     if rescore:
-        again = {"costs": books} if books else {}
-        done = _with_progress("validate", lambda **live: session.rescore(Path(out), **again, **live))
+        again = books or session.COSTS
+        done = _with_progress("validate", lambda **live: session.rescore(Path(out), costs=again, **live))
         _print(_plain(done.model_dump(mode="json", by_alias=True)) if as_json else validation.scoreboard(done))
         return 0 if done.complete else INTERRUPTED
     done = _with_progress("validate", lambda **live: session.validate(Path(out), only=only, **options, **live))

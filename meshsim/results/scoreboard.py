@@ -77,6 +77,17 @@ class Verdict(Out):
     right: bool
 
 
+class Conditions(Out):
+    """Within what the scenarios lie: beyond it, the errors that they show may be others."""
+
+    payload_bytes: tuple[int, int] = Field(description="Smallest and largest payload of a call")
+    load: tuple[float, float] = Field(description="Smallest and largest share of saturation in open loop")
+    services: int = Field(description="Most services of an application, the generator of load not counted")
+    nodes: int
+    cores: int = Field(description="Of the host, for everything together")
+    protocols: list[str]
+
+
 class Scoreboard(Out):
     """``meshsim validate --json``, and the files in models/validation."""
 
@@ -89,6 +100,7 @@ class Scoreboard(Out):
         description="What the testbed's programs cost besides their sockets, us a request"
     )
     rows: list[ScoreRow]
+    conditions: Conditions | None = None
     verdicts: list[Verdict] = []
     skipped: dict[str, str] = Field(default={}, description="Scenario -> why it was not measured")
     warnings: list[str] = []

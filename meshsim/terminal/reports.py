@@ -50,6 +50,7 @@ def comparison(report: ComparisonReport) -> Iterator[RenderableType]:
         yield latency_table(report.rows)
         yield cpu_table(report.rows)
         yield bill_table(report.rows)
+        yield from reality(report.rows)
         yield from verdicts(report)
         yield from too_short(report.rows)
         yield from failed_audits(report.rows)
@@ -73,6 +74,8 @@ def growth(report: GrowthReport) -> Iterator[RenderableType]:
         )
         if any(row.push_kib_s for row in report.rows):
             yield size_table("pushed, KiB/s", report.rows, lambda row: numbers.digits(row.push_kib_s))
+        largest = max(row.services for row in report.rows)
+        yield from reality([row for row in report.rows if row.services == largest])
         yield from too_short(report.rows, ("p50", "p99"))
         yield from failed_audits(report.rows)
         yield paragraph("Crossovers", bold=True)
@@ -172,6 +175,7 @@ def simulation(result: Simulation | Approximation) -> Iterator[RenderableType]:
     yield latency_table(report.rows)
     yield cpu_table(report.rows)
     yield bill_table(report.rows)
+    yield from reality(report.rows)
     yield from too_short(report.rows)
     if row.attribution:
         yield attribution_table(row)
@@ -431,6 +435,35 @@ def model_error(row: Row) -> Text:
         f"memory {numbers.band(error.memory_mib, numbers.memory)}, "
         f"{numbers.band(error.usd_month, numbers.dollars)} a month."
     )
+
+
+def reality(rows: Sequence[Row]) -> Iterator[RenderableType]:
+    """Where a real mesh lies, and in which directions that is an extrapolation."""
+    known = [row for row in rows if row.reality is not None]
+    if not known:
+        return
+    size = f", {known[0].services} services" if len({row.services for row in rows}) == 1 else ""
+    table = new_table(f"Where real meshes lie with a chance of 90 %{size}")
+    columns(table, "data plane", *(title for title, _ in REALITY.values()))
+    for row in known:
+        table.add_row(escape(row.dataplane), *(numbers.real(row, key, show) for key, (_, show) in REALITY.items()))
+    yield table
+    reasons: dict[str, list[str]] = {}
+    for row in known:
+        for why in row.reality.outside if row.reality is not None else ():
+            reasons.setdefault(why, []).append(row.dataplane)
+    if not reasons:
+        yield paragraph("  All of it lies within what was measured (docs/validation.md).")
+        return
+    yield paragraph("  Extrapolated, so these bands may be too narrow (docs/validation.md):")
+    for why, names in reasons.items():
+        yield paragraph(f"  - {why}" if len(names) == len(known) else f"  - {', '.join(names)}: {why}")
+
+
+REALITY = {
+    "latency_us_p50": ("p50", numbers.latency), "latency_us_p99": ("p99", numbers.latency),
+    "cpu_cores": ("CPU", numbers.cores), "memory_mib": ("memory", numbers.memory),
+}  # fmt: skip
 
 
 def notes(report: ComparisonReport | GrowthReport) -> Iterator[Text]:

@@ -57,9 +57,12 @@ def _bands(board: Scoreboard) -> Iterator[RenderableType]:
     if not found:
         return
     table = new_table("Model error: where reality lies, as factors on the prediction, with a chance of 90 %")
-    columns(table, "quantity", "from", "to", "scenarios", "left out, it holds for")
+    columns(table, "quantity", "load", "from", "to", "scenarios", "left out, it holds for")
     for one in found:
-        table.add_row(one.quantity, f"{one.low:.2f}", f"{one.high:.2f}", str(one.scenarios), f"{one.coverage:.0%}")
+        load = "" if one.load is None else f"{one.load:.0%}"
+        table.add_row(
+            one.quantity, load, f"{one.low:.2f}", f"{one.high:.2f}", str(one.scenarios), f"{one.coverage:.0%}"
+        )
     yield table
 
 

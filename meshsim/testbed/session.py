@@ -25,7 +25,7 @@ from meshsim.studies.pool import run_all
 from meshsim.testbed.deploy import deploy, needs
 from meshsim.testbed.drive import drive
 from meshsim.testbed.predict import QUICK_REQUESTS, REQUESTS, OwnWork, Prediction, predict
-from meshsim.testbed.ranges import outside
+from meshsim.testbed.ranges import conditions_of, outside
 from meshsim.testbed.scenarios import BASELINE, LOADS, QUICK, SATURATED, Case, cases
 from meshsim.testbed.scoreboard import experiment_of, own_work, rates, rows_of
 
@@ -177,6 +177,7 @@ def score(
         rounds=rounds,
         own_work={} if own is None else {name: round(value, 3) for name, value in asdict(own).items()},
         rows=rows,
+        conditions=conditions_of([case for case in wanted if rates(samples, case)], int(journal.host["cores"])),
         verdicts=verdicts(rows),
         skipped={one.experiment.removeprefix("testbed."): one.reason for one in session.skipped},
         warnings=warnings,

@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 def test_the_json_document_names_every_field() -> None:
     text = (ROOT / "docs" / "json.md").read_text()
     for model in (rows.Row, rows.ComparisonReport, rows.GrowthReport, rows.CpuCores, rows.ModelError, rows.Provenance,
-                  rows.Verdict, rows.Tail, rows.Solution, rows.SolutionReport, rows.Trial, rows.SensitivityReport,
+                  rows.Reality, rows.RealityBand, rows.Verdict, rows.Tail, rows.Solution, rows.SolutionReport, rows.Trial, rows.SensitivityReport,
                   rows.Influence, rows.PropagatedBand, rows.Chance, rows.SobolIndex, rows.MetastabilityReport, rows.MetastabilityCell, rows.MetastabilityBoundary, rows.Attribution, rows.Crossover, rows.Audit, rows.Estimate):  # fmt: skip
         for name, field in model.model_fields.items():
             assert f"`{field.alias or name}`" in text or f'"{name}"' in text, f"{model.__name__}.{name}"

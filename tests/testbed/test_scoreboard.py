@@ -104,11 +104,27 @@ def test_a_band_too_narrow_would_be_noticed_by_leaving_scenarios_out() -> None:
     for number in range(24):
         bias = random.lognormal(0.0, 0.3)
         rows += [row(f"plane-{number}.x", predicted=100 * bias, load=load) for load in (0.1, 0.5, 0.8)]
+    found = bands(board(*rows))
+    assert [band.load for band in found] == [0.1, 0.5, 0.8]
+    for band in found:
+        assert band.scenarios == band.rows == 24
+        assert 0.8 <= band.coverage < 1.0
+        assert band.low < 1 < band.high
+
+
+def test_a_busier_mesh_has_a_wider_band() -> None:
+    random = np.random.default_rng(9)
+    rows = [
+        row(f"plane-{n}.x", predicted=100 * random.lognormal(0.0, spread), load=load)
+        for n in range(20)
+        for load, spread in ((0.1, 0.1), (0.8, 0.8))
+    ]
+    low, high = bands(board(*rows))
+    assert high.high / high.low > 2 * low.high / low.low
+    # What does not depend on the load has one band over all of it.
+    rows = [row(f"plane-{n}.x", load=load, quantity="memory") for n in range(20) for load in (0.1, 0.8)]
     (band,) = bands(board(*rows))
-    assert band.scenarios == 24
-    assert band.rows == 72
-    assert 0.8 <= band.coverage < 1.0
-    assert band.low < 1 < band.high
+    assert (band.load, band.rows) == (None, 40)
 
 
 def test_too_few_scenarios_give_no_band() -> None:
