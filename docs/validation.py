@@ -8,7 +8,7 @@ from pathlib import Path
 from meshsim.figures import numbers
 from meshsim.results.bands import bands
 from meshsim.results.rows import Estimate
-from meshsim.results.scoreboard import QUANTITIES, Scoreboard, ScoreRow, read, summaries
+from meshsim.results.scoreboard import QUANTITIES, Scoreboard, ScoreRow, ratio_summaries, read, summaries
 from meshsim.testbed.scenarios import FITTED, shipped
 
 HERE = Path(__file__).parent
@@ -94,6 +94,8 @@ def _board(name: str, board: Scoreboard) -> Iterator[str]:
     )
     yield from _bands(board)
     yield from _verdicts(board)
+    yield from _ratios(board)
+    yield from _published(board)
     yield "### Every row, worst first\n"
     yield (
         "Measured: median over undisturbed rounds, and order statistics around it: from six rounds on they hold the "
@@ -151,6 +153,65 @@ def _verdicts(board: Scoreboard) -> Iterator[str]:
             ("scenario", "quantity", "a", "b", "a / b measured", "a / b predicted"),
             ((w.scenario, w.quantity, w.a, w.b, f"{w.measured_ratio:.2f}", f"{w.predicted_ratio:.2f}") for w in wrong),
         )
+
+
+def _ratios(board: Scoreboard) -> Iterator[str]:
+    if not board.ratios:
+        return
+    yield "### As ratios to no mesh\n"
+    yield (
+        "Each scenario over that of its application without a mesh, round by round, each at its own share of "
+        "saturation: what a slow round does to both is gone.\n"
+    )
+    yield from _table(
+        ("what", "rows", "median error", "worst error", "plain median", "worst row"),
+        (
+            (
+                one.quantity,
+                one.rows,
+                f"{one.median_error:.0%}",
+                f"{one.worst_error:.0%}",
+                f"{one.median_gap:.0%}",
+                one.worst,
+            )
+            for one in ratio_summaries(board)
+        ),
+    )
+    yield from _table(
+        ("scenario", "data plane", "quantity", "measured ratio", "predicted", "error"),
+        (
+            (
+                row.scenario + ("\\*" if row.used_for_fitting else ""), row.dataplane, row.quantity,
+                _interval(row.measured), _interval(row.predicted), f"{row.error:.0%}",
+            )
+            for row in sorted(board.ratios, key=lambda row: -row.error)
+        ),
+    )  # fmt: skip
+
+
+def _published(board: Scoreboard) -> Iterator[str]:
+    if not board.published:
+        return
+    yield "### What others published\n"
+    yield (
+        "Ratios from one harness of theirs each, predicted with the same cost books "
+        "(`models/validation/published.yaml` has the settings). \\* a cost was derived from this very figure. A ratio "
+        "takes the speed of a machine away, not what lies below both figures: a round trip without a mesh took 0.3 ms "
+        "in Google's cloud, and takes half of that in this book, whose network is faster. That makes every predicted "
+        "ratio of latencies larger.\n"
+    )
+    yield from _table(
+        ("figure", "of", "over", "published", "predicted", "error", "setting", "source"),
+        (
+            (
+                row.quantity + ("\\*" if row.used_for_fitting else ""), row.dataplane, row.over,
+                f"{row.measured.low:g}" if row.measured.low == row.measured.high
+                else f"{row.measured.low:g} to {row.measured.high:g}",
+                row.predicted.note or f"{row.predicted.value:.2f}", f"{row.error:.0%}", row.setting, row.source,
+            )
+            for row in sorted(board.published, key=lambda row: -row.error)
+        ),
+    )  # fmt: skip
 
 
 def _row(row: ScoreRow) -> Sequence[object]:

@@ -25,9 +25,10 @@ from meshsim.studies.pool import run_all
 from meshsim.testbed.deploy import deploy, needs
 from meshsim.testbed.drive import drive
 from meshsim.testbed.predict import QUICK_REQUESTS, REQUESTS, OwnWork, Prediction, predict
+from meshsim.testbed.published import published_rows
 from meshsim.testbed.ranges import conditions_of, outside
 from meshsim.testbed.scenarios import BASELINE, LOADS, QUICK, SATURATED, Case, cases
-from meshsim.testbed.scoreboard import experiment_of, own_work, rates, rows_of
+from meshsim.testbed.scoreboard import experiment_of, own_work, rates, ratios_to_no_mesh, rows_of
 
 ROUNDS = 6
 """The fewest whose extremes hold the true median with 95 %."""
@@ -178,6 +179,8 @@ def score(
         own_work={} if own is None else {name: round(value, 3) for name, value in asdict(own).items()},
         rows=rows,
         conditions=conditions_of([case for case in wanted if rates(samples, case)], int(journal.host["cores"])),
+        ratios=ratios_to_no_mesh(wanted, samples, rows),
+        published=[] if journal.quick or not rows else published_rows(books),
         verdicts=verdicts(rows),
         skipped={one.experiment.removeprefix("testbed."): one.reason for one in session.skipped},
         warnings=warnings,
