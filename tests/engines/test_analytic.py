@@ -215,7 +215,7 @@ def test_turns_of_one_worker_are_exact(rho: float, turn: float, law: str) -> Non
     assert begun[0] == pytest.approx(turns_a_message(rho, turn, transform), rel=0.01)
 
 
-@pytest.mark.parametrize("workers", [1, 2, 4])
+@pytest.mark.parametrize("workers", [1, 2])
 def test_the_cpu_of_turns_is_near_simulation(workers: int) -> None:
     book = costs(
         proxy__box__turn={"cpu_ns": 300_000, "law": "exponential"},
@@ -223,7 +223,7 @@ def test_the_cpu_of_turns_is_near_simulation(workers: int) -> None:
     )
     lowered = one_worker(0.55, book, workers=workers)
     (tag,) = (number for number, each in enumerate(lowered.tags) if each.operation == "proxy.box.turn")
-    result = simulate(lowered, 12_000, seed=4, sample=0)
+    result = simulate(lowered, 20_000, seed=4, sample=0)
     seen = float(result.cpu_ns[:, tag].sum()) / result.window_ns
     answer = analytic.solve(lowered)
     assert answer.cores_by_tag[tag] == pytest.approx(seen, rel=0.04)
