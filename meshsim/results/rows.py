@@ -161,6 +161,8 @@ class Row(Out):
     pods: int
     nodes: int
     usd_month: float
+    cross_zone_gb_month: float = Field(default=0.0, description="Payload between zones, GB a month, without retries")
+    cross_zone_usd_month: float = Field(default=0.0, description="What that costs; part of usd_month")
     config_mib: float = Field(default=0.0, description="Configuration that all proxies and agents together hold")
     push_kib_s: float = Field(default=0.0, description="Sent to them on average, at the churn asked for")
     control_plane_cores: float = Field(default=0.0, description="CPU to compute what is sent; not in cpu_cores")

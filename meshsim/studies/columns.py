@@ -42,6 +42,7 @@ def column_types() -> dict[str, type]:
         types |= {f"latency_{name}{end}_us": float for end in ("", "_low", "_high")}
     types |= {f"cpu_{name}_cores": float for name in ("application", "proxy", "kernel", "total")}
     types |= {"memory_mib": float, "pods": int, "nodes": int, "usd_month": float}
+    types |= {"cross_zone_gb_month": float, "cross_zone_usd_month": float}
     types |= {"config_mib": float, "push_kib_s": float, "control_plane_cores": float}
     types |= {
         "requests": int,
@@ -139,7 +140,17 @@ def _numbers(row: Row) -> dict[str, Any]:
                 if band.quantity == quantity:
                     found[f"reality_{name}_low_{unit}"], found[f"reality_{name}_high_{unit}"] = band.low, band.high
         found |= {"reality_inside": row.reality.inside, "reality_outside": "; ".join(row.reality.outside)}
-    bill = ("memory_mib", "pods", "nodes", "usd_month", "config_mib", "push_kib_s", "control_plane_cores")
+    bill = (
+        "memory_mib",
+        "pods",
+        "nodes",
+        "usd_month",
+        "cross_zone_gb_month",
+        "cross_zone_usd_month",
+        "config_mib",
+        "push_kib_s",
+        "control_plane_cores",
+    )
     for name in (*bill, "requests", "events", "busiest"):
         found[name] = getattr(row, name)
     return found | {

@@ -17,7 +17,7 @@ from meshsim.scenario.capabilities import CapabilityError
 from meshsim.studies.estimate import estimated_row
 from meshsim.studies.pool import Stop, Tick
 from meshsim.studies.reality import with_reality
-from meshsim.studies.row import QUANTILES, Z95, Money, make_row, money
+from meshsim.studies.row import QUANTILES, Z95, Money, make_row, money, money_of
 from meshsim.studies.setup import Prepared
 
 
@@ -54,7 +54,7 @@ def as_point(prepared: Prepared, result: RunResult) -> Point:
     row = with_reality(row, prepared)
     sample = Sample.of(result.records)
     cpu = dict(zip(sample.requests.tolist(), sample.cpu_ns.tolist(), strict=True))
-    return Point(row, result.latency, cpu, money(result.plan, prepared.machine))
+    return Point(row, result.latency, cpu, money_of(result, prepared.machine))
 
 
 def estimated_point(prepared: Prepared) -> Point:

@@ -41,6 +41,8 @@ def _metrics(row: Row) -> Iterator[tuple[Any, ...]]:
     yield "pods", row.pods, None, None, "pods"
     yield "nodes", row.nodes, None, None, "nodes"
     yield "usd_month", row.usd_month, None, None, "USD/month"
+    yield "cross_zone_gb_month", row.cross_zone_gb_month, None, None, "GB/month"
+    yield "cross_zone_usd_month", row.cross_zone_usd_month, None, None, "USD/month"
     yield "config_mib", row.config_mib, None, None, "MiB"
     yield "push_kib_s", row.push_kib_s, None, None, "KiB/s"
     yield "control_plane_cores", row.control_plane_cores, None, None, "cores"

@@ -50,6 +50,7 @@ def comparison(report: ComparisonReport) -> Iterator[RenderableType]:
         yield latency_table(report.rows)
         yield cpu_table(report.rows)
         yield bill_table(report.rows)
+        yield from between_zones(report.rows)
         yield from reality(report.rows)
         yield from verdicts(report)
         yield from too_short(report.rows)
@@ -175,6 +176,7 @@ def simulation(result: Simulation | Approximation) -> Iterator[RenderableType]:
     yield latency_table(report.rows)
     yield cpu_table(report.rows)
     yield bill_table(report.rows)
+    yield from between_zones(report.rows)
     yield from reality(report.rows)
     yield from too_short(report.rows)
     if row.attribution:
@@ -262,6 +264,16 @@ def bill_table(rows: Sequence[Row]) -> Table:
             cells += [f"{more.memory_mib:+,.0f}", f"{more.pods:+,}", f"{more.usd_month:+,.2f}"] if more else [""] * 3
         table.add_row(escape(row.dataplane), *cells)
     return table
+
+
+def between_zones(rows: Sequence[Row]) -> Iterator[Text]:
+    """What leaves zones, and what that is of the dollars."""
+    for row in rows:
+        if row.cross_zone_gb_month:
+            yield paragraph(
+                f"  {row.dataplane}: {numbers.digits(row.cross_zone_gb_month)} GB a month between zones, for "
+                f"{row.cross_zone_usd_month:,.2f} of the dollars"
+            )
 
 
 def verdicts(report: ComparisonReport) -> Iterator[Text]:
