@@ -53,7 +53,7 @@ def cross_zone_bytes(
 
 
 def _apart(one: Counter[int], other: Counter[int], near: bool) -> float:
-    """Chance that two pods are in different zones; ``near``: the second is one of the first's zone where there is one."""
+    """Chance that two pods are in different zones; ``near``: the second is chosen from the first's zone if it can."""
     if near:
         return sum(count for zone, count in one.items() if not other[zone]) / one.total()
     return 1.0 - sum(count * other[zone] for zone, count in one.items()) / (one.total() * other.total())

@@ -135,14 +135,20 @@ def table(points: Sequence[Point]) -> Iterator[str]:
             yield f"| {what} | {len(here)} | {' | '.join(cells)} |"
 
 
-def main() -> None:
+def arguments(words: list[str] | None = None) -> argparse.Namespace:
+    """What is asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--drawn", type=int, default=0, metavar="N", help="N scenarios drawn at random instead")
     parser.add_argument("--seed", type=int, default=1, help="of these")
     parser.add_argument("only", nargs="*", help="applications and data planes; all where left out")
     parser.add_argument("--requests", type=int, default=60_000)
     parser.add_argument("--no-speed", action="store_true")
-    given = parser.parse_args()
+    return parser.parse_args(words)
+
+
+def main() -> None:
+    """Measure and print."""
+    given = arguments()
     if given.drawn:
         print(f"errors in percent (* not trusted): {', '.join(COLUMNS)}")
         points = of_drawn(given.drawn, given.seed, given.requests, lambda text: print(text, flush=True))
