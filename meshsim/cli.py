@@ -608,6 +608,7 @@ def _clean() -> int:
 @click.option("--attempts", type=click.IntRange(1, 10), default=2, show_default=True,
               help="How often a point that others disturbed is taken at most.")  # fmt: skip
 @click.option("--show", "show_only", is_flag=True, help="Only show the scoreboard that comes with meshsim.")
+@click.option("--rescore", is_flag=True, help="Only predict again what lies measured beside FILE, with today's model.")
 @click.option("--list", "list_only", is_flag=True, help="Only list the scenarios, and what this host lacks for them.")
 @click.option("--clean", is_flag=True, help="Only remove what a killed run left behind.")
 @_json_option
@@ -618,6 +619,7 @@ def validate(
     show_only: bool,
     list_only: bool,
     clean: bool,
+    rescore: bool,
     as_json: bool,
     **options: Any,
 ) -> int:
@@ -648,6 +650,11 @@ def validate(
         return 0
     if books:
         options["costs"] = books
+    if rescore:
+        again = books or session.COSTS
+        done = _with_progress("validate", lambda **live: session.rescore(Path(out), costs=again, **live))
+        _print(_plain(done.model_dump(mode="json", by_alias=True)) if as_json else validation.scoreboard(done))
+        return 0 if done.complete else INTERRUPTED
     done = _with_progress("validate", lambda **live: session.validate(Path(out), only=only, **options, **live))
     _print(_plain(done.model_dump(mode="json", by_alias=True)) if as_json else validation.scoreboard(done))
     return 0 if done.complete else INTERRUPTED

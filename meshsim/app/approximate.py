@@ -20,6 +20,7 @@ from meshsim.studies import defaults
 from meshsim.studies.estimate import estimated_row
 from meshsim.studies.grow import keep_pace
 from meshsim.studies.inputs import Inputs, Settings, prepare_points, read_inputs
+from meshsim.studies.reality import with_reality
 from meshsim.studies.setup import Prepared
 
 KEPT_PLANS = 64
@@ -82,7 +83,7 @@ def at_rates(place: Place, rates: Sequence[float]) -> list[Answer]:
     found: list[Answer] = []
     for rate in rates:
         result = analytic.solve(plan, rate)
-        row = estimated_row(result, place.dataplane, place.services, ready.machine)
+        row = with_reality(estimated_row(result, place.dataplane, place.services, ready.machine), ready)
         found.append(Approximation(row, _sources(ready, plan, result.cores_by_tag.tolist())))
     return found
 

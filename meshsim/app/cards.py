@@ -106,10 +106,23 @@ def _card(row: Row, sources: Mapping[str, float], price_date: str) -> str:
             f"{n.dollars(row.usd_month)}<small>model {n.band(model.usd_month, n.dollars)}</small>",
         ),
     ]
+    if row.reality is not None and not saturated:
+        lines.append(("p50 of real meshes", n.real(row, "latency_us_p50", n.latency)))
     listed = "".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in lines)
     return (
         f'<section class="mesh-card" style="border-top-color:{look(row.dataplane).colour}">'
-        f"<h3>{escape(row.dataplane)}</h3><dl>{listed}</dl>{kind([row])}{_rests_on(sources)}</section>"
+        f"<h3>{escape(row.dataplane)}</h3><dl>{listed}</dl>{kind([row])}{_rests_on(sources)}{_reality(row)}</section>"
+    )
+
+
+def _reality(row: Row) -> str:
+    """Whether real meshes were measured under such conditions."""
+    if row.reality is None:
+        return ""
+    if row.reality.inside:
+        return badge("within what was measured", "Real meshes were measured under such conditions.")
+    return badge(
+        "extrapolated", f"Real meshes were not measured under such conditions: {'; '.join(row.reality.outside)}"
     )
 
 

@@ -136,6 +136,7 @@ COLUMNS = (
     "CPU, cores",
     "memory",
     "pods",
+    "in reality, 90 %",
 )
 
 
@@ -155,7 +156,8 @@ def _table(rows: Sequence[Row], *, grouped: bool) -> str:
     )
     return (
         '<p class="small">Under a latency: its 95 % sampling interval. Under CPU: application / proxy / kernel.'
-        " Under memory and money: the 95 % model band, how far the errors of the costs could move it.</p>"
+        " Under memory and money: the 95 % model band, how far the errors of the costs could move it. In reality: where"
+        " real meshes lie, by those that were measured beside their simulation.</p>"
         '<div class="table" tabindex="0" role="region" aria-label="The numbers">'
         f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table></div>"
     )
@@ -174,8 +176,19 @@ def _line(row: Row) -> str:
         cell(numbers.digits(cpu.total), split),
         cell(numbers.memory(row.memory_mib), numbers.band(model.memory_mib, numbers.memory)),
         cell(f"{row.pods:,}", f"{row.nodes:,} node{'' if row.nodes == 1 else 's'}"),
+        _reality(row),
     ]
     return f'<tr><th scope="row" class="name">{escape(row.dataplane)}</th>{"".join(cells)}</tr>'
+
+
+def _reality(row: Row) -> str:
+    """Where p50 and p99 of a real mesh lie; the reasons why that is an extrapolation on the pointer."""
+    if row.reality is None:
+        return "<td>–</td>"
+    p50, p99 = (numbers.real(row, f"latency_us_{name}", numbers.latency) for name in ("p50", "p99"))
+    said = "as measured" if row.reality.inside else "extrapolated"
+    why = escape("; ".join(row.reality.outside))
+    return f'<td title="{why}">p50 {p50}<small>p99 {p99}; {said}</small></td>'
 
 
 def _estimate(estimate: Estimate, *, signed: bool = False) -> str:

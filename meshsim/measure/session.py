@@ -161,7 +161,12 @@ def go_through(
     except KeyboardInterrupt:
         session.complete = False
     session.samples = Samples(journal.samples)
-    session.warnings += journal.warnings() + _noise(session.samples)
+    session.warnings += remarks(journal)
+
+
+def remarks(journal: Journal) -> list[str]:
+    """What disturbed its samples, in words."""
+    return journal.warnings() + _noise(Samples(journal.samples))
 
 
 def as_data(session: Session) -> dict[str, Any]:
@@ -272,7 +277,7 @@ class Journal:
         except (ValueError, KeyError, IndexError, TypeError) as error:
             raise MeshsimError(f"{self.path}: not a journal of samples ({error}); --fresh starts a new one") from None
         if quick is None:
-            self.host = head["host"]
+            self.host, self.quick = head["host"], head["quick"]
             return
         for name in ("processor", "kernel"):
             if head["host"].get(name) != self.host.get(name):

@@ -29,6 +29,7 @@ from meshsim.plan.requirements import as_installed
 from meshsim.plan.resilience import with_resilience
 from meshsim.plan.routes import acting_stop
 from meshsim.plan.routes import build as build_routes
+from meshsim.plan.traffic import cross_zone_bytes
 from meshsim.scenario.application import Application, Call, Entry
 from meshsim.scenario.base import MeshsimError
 from meshsim.scenario.dataplane import DataPlane
@@ -222,6 +223,7 @@ def _lower(application: Application, dataplane: DataPlane, machine: Machine, sce
         rps=rps,
         station_load=load,
         bill=bill_of(deployment, costs, scenario.cluster.churn_per_minute),
+        cross_zone_bytes=cross_zone_bytes(calls, hops, deployment, stations.pod_zone, scenario),
         waypoints=deployment.waypoints,
     )
     if scenario.load.overload == "refuse" and scenario.load.closed is None:

@@ -56,7 +56,7 @@ class Bandwidth:
         for i in program:
             if i.op == Op.BODY:
                 size = kind.response_bytes
-            counts = bool(size) and _is_wire(i)
+            counts = bool(size) and is_wire(i)
             if counts and i.when != When.OTHER_ZONE and not (kind.from_outside and i.at == Place.SOURCE):
                 spaced += self._sent(i.at, i.other, size)
             spaced.append(i)
@@ -98,5 +98,6 @@ def _turn(at: Place, other: Place, slot: int, tag: Tag, when: When, ns: float) -
     return [take, take._replace(op=Op.WAIT, slot=0, mean_ns=max(1, round(ns))), take._replace(op=Op.RELEASE, tag=None)]
 
 
-def _is_wire(i: Instruction) -> bool:
+def is_wire(i: Instruction) -> bool:
+    """Whether it is a message's time between two nodes."""
     return i.op == Op.WAIT and i.when in BETWEEN_NODES and i.tag is not None and i.tag.component == "network"

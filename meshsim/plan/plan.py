@@ -246,5 +246,7 @@ class Plan:
     station_load: NDArray[np.float64]
     """(n,) expected utilisation without wake-ups: what it would be when saturated."""
     bill: StaticBill
+    cross_zone_bytes: float
+    """Expected payload that leaves its zone, a request."""
     waypoints: int
     """Number of waypoint groups; pods of group g have pod_service s + g."""

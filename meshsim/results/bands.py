@@ -1,9 +1,10 @@
 """How wrong the model is: from a scoreboard, the band in which reality lies around a prediction, by kind.
 
-A band is a pair of factors on the prediction. It is taken from the ratios measured / predicted of scenarios that
-nothing was fitted to: the smallest and largest of them that leave so few outside that a new one lies within with the
-wanted chance (order statistics; Vovk, Gammerman and Shafer, "Algorithmic Learning in a Random World", 2005, for
-exchangeable cases). Loads of one scenario are alike, so whether a band holds is checked by leaving out whole scenarios.
+A band is a pair of factors on the prediction; latency and CPU have one for each load that was measured, because the
+model is worse the busier a mesh is. It is taken from the ratios measured / predicted of scenarios that nothing was
+fitted to: the smallest and largest of them that leave so few outside that a new one lies within with the wanted chance
+(order statistics; Vovk, Gammerman and Shafer, "Algorithmic Learning in a Random World", 2005, for exchangeable cases).
+Loads of one scenario are alike, so whether a band holds is checked by leaving out whole scenarios.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ class ModelBand(Out):
     """Reality lies between ``low`` and ``high`` times the prediction, with a chance of 90 %."""
 
     quantity: Quantity
+    load: float | None = Field(description="Share of saturation at which it was measured; null where that is no matter")
     low: float
     high: float
     scenarios: int
@@ -32,13 +34,23 @@ class ModelBand(Out):
     coverage: float = Field(description="Share of the rows within the band that the other scenarios give")
 
 
+BY_LOAD: tuple[Quantity, ...] = ("cpu-proxy", "cpu-application", "cpu-total", "p50", "p99")
+
+
 def bands(board: Scoreboard) -> list[ModelBand]:
-    """One a quantity, where there are enough scenarios."""
-    found = [_band(quantity, board.validation(quantity)) for quantity in dict.fromkeys(r.quantity for r in board.rows)]
+    """One a quantity, and a load where it depends on that; where there are enough scenarios."""
+    found = []
+    for quantity in dict.fromkeys(row.quantity for row in board.rows):
+        rows = board.validation(quantity)
+        loads: list[float | None] = [None]
+        if quantity in BY_LOAD:
+            loads = [*sorted({row.load for row in rows})]
+        for load in loads:
+            found.append(_band(quantity, load, [row for row in rows if load is None or row.load == load]))
     return [band for band in found if band is not None]
 
 
-def _band(quantity: Quantity, rows: Sequence[ScoreRow]) -> ModelBand | None:
+def _band(quantity: Quantity, load: float | None, rows: Sequence[ScoreRow]) -> ModelBand | None:
     rows = [row for row in rows if math.isfinite(row.ratio) and row.ratio > 0]
     cases = list(dict.fromkeys(row.case for row in rows))
     if len(cases) < LEAST:
@@ -49,8 +61,9 @@ def _band(quantity: Quantity, rows: Sequence[ScoreRow]) -> ModelBand | None:
         without = factors(1 / row.ratio for row in rows if row.case != case)
         inside += sum(without[0] <= 1 / row.ratio <= without[1] for row in rows if row.case == case)
     return ModelBand(
-        quantity=quantity, low=low, high=high, scenarios=len(cases), rows=len(rows), coverage=inside / len(rows)
-    )
+        quantity=quantity, load=load, low=low, high=high, scenarios=len(cases), rows=len(rows),
+        coverage=inside / len(rows),
+    )  # fmt: skip
 
 
 def factors(ratios: Iterable[float], chance: float = CHANCE) -> tuple[float, float]:

@@ -62,6 +62,31 @@ class ModelError(Out):
     usd_month: Band
 
 
+class RealityBand(Out):
+    """Where a real mesh lies, with a chance of 90 %: what the data plane takes of the prediction times two factors."""
+
+    quantity: Literal["latency_us_p50", "latency_us_p99", "cpu_cores", "memory_mib"]
+    low: float | None = Field(description="Null where the run was too short for the figure itself")
+    high: float | None
+    factor_low: float
+    factor_high: float
+    part: float = Field(
+        default=1.0, description="Share of the prediction that they apply to: of memory, what the proxies hold"
+    )
+    load: float | None = Field(description="Share of saturation at which the scoreboard's rows were measured")
+    scenarios: int = Field(description="Measured scenarios behind it, nothing fitted to them")
+    coverage: float = Field(description="Share of their rows that lie in the band which the others give")
+
+
+class Reality(Out):
+    """What real meshes on one host, measured beside their simulation, say of this result."""
+
+    scoreboard: str
+    bands: list[RealityBand]
+    inside: bool = Field(description="Whether it lies within what was measured there")
+    outside: list[str] = Field(description="If not, in which directions: an extrapolation, bands may not hold")
+
+
 class Audit(Out):
     """What the run checked about itself. ``checks`` has one sentence a law, failed ones first."""
 
@@ -136,6 +161,8 @@ class Row(Out):
     pods: int
     nodes: int
     usd_month: float
+    cross_zone_gb_month: float = Field(default=0.0, description="Payload between zones, GB a month, without retries")
+    cross_zone_usd_month: float = Field(default=0.0, description="What that costs; part of usd_month")
     config_mib: float = Field(default=0.0, description="Configuration that all proxies and agents together hold")
     push_kib_s: float = Field(default=0.0, description="Sent to them on average, at the churn asked for")
     control_plane_cores: float = Field(default=0.0, description="CPU to compute what is sent; not in cpu_cores")
@@ -154,6 +181,7 @@ class Row(Out):
     busiest: str = Field(description="Busiest station and its utilisation, in words")
     utilisation: float = Field(description="Of that station")
     model_error: ModelError
+    reality: Reality | None = Field(default=None, description="Null where meshsim comes without a scoreboard")
     attribution: list[Attribution]
     tail: Tail | None = Field(default=None, description="Null where fewer than 500 requests were kept whole")
     difference: Difference | None = None

@@ -34,22 +34,12 @@ UP_TO = 0.8
 """Latency and CPU are judged up to this share of saturation."""
 
 
-class ScoreRow(Out):
-    """One quantity of one scenario at one load."""
+class Scored(Out):
+    """What was measured beside what was predicted."""
 
-    scenario: str = Field(description="Application and load: one-hop-64b at 50 %")
-    dataplane: str
-    case: str = Field(description="File in models/validation/scenarios that both were made from")
-    load: float = Field(description="Share of the closed-loop rate; 1: the closed loop itself")
-    rps: float = Field(description="Requests a second that were sent; of a closed loop, that were answered")
-    quantity: Quantity
-    unit: str
     measured: Estimate = Field(description="Median over undisturbed rounds; six or more give 95 %, fewer their range")
     predicted: Estimate = Field(description="With the error of the costs and of sampling, 95 %")
-    rounds: int
     used_for_fitting: bool
-    inside_range: bool = Field(description="Whether the costs were measured under such conditions")
-    outside: str = Field(default="", description="In which direction it is an extrapolation")
 
     @property
     def ratio(self) -> float:
@@ -65,6 +55,49 @@ class ScoreRow(Out):
         return abs(self.ratio - 1)
 
 
+class RatioRow(Scored):
+    """A data plane over no mesh, within the same round of both: what a slow or a fast round does to both is gone."""
+
+    scenario: str
+    dataplane: str
+    case: str
+    load: float = Field(description="Share of the saturation of each")
+    quantity: Quantity
+    rounds: int
+
+
+class PublishedRow(Scored):
+    """A ratio that others published, from one harness of theirs."""
+
+    name: str
+    quantity: Literal["p50", "p90", "p99", "cpu"]
+    dataplane: str
+    over: str = Field(description="What it is divided by")
+    setting: str
+    source: str
+    measured: Estimate = Field(description="Geometric mean of the smallest and the largest that was published")
+    predicted: Estimate = Field(description="Without an interval; null, with the reason, where it cannot be simulated")
+    used_for_fitting: bool = Field(description="Whether a cost was derived from this very figure")
+
+
+class ScoreRow(Scored):
+    """One quantity of one scenario at one load."""
+
+    scenario: str = Field(description="Application and load: one-hop-64b at 50 %")
+    dataplane: str
+    case: str = Field(description="File in models/validation/scenarios that both were made from")
+    load: float = Field(description="Share of the closed-loop rate; 1: the closed loop itself")
+    rps: float = Field(description="Requests a second that were sent; of a closed loop, that were answered")
+    quantity: Quantity
+    unit: str
+    measured: Estimate = Field(description="Median over undisturbed rounds; six or more give 95 %, fewer their range")
+    predicted: Estimate = Field(description="With the error of the costs and of sampling, 95 %")
+    rounds: int
+    used_for_fitting: bool = Field(description="Whether the cost book knows this setting: no validation")
+    inside_range: bool = Field(description="Whether the costs were measured under such conditions")
+    outside: str = Field(default="", description="In which direction it is an extrapolation")
+
+
 class Verdict(Out):
     """Which of two data planes needs less, where reality separates them by more than its noise."""
 
@@ -75,6 +108,17 @@ class Verdict(Out):
     measured_ratio: float = Field(description="a over b")
     predicted_ratio: float
     right: bool
+
+
+class Conditions(Out):
+    """Within what the scenarios lie: beyond it, the errors that they show may be others."""
+
+    payload_bytes: tuple[int, int] = Field(description="Smallest and largest payload of a call")
+    load: tuple[float, float] = Field(description="Smallest and largest share of saturation in open loop")
+    services: int = Field(description="Most services of an application, the generator of load not counted")
+    nodes: int
+    cores: int = Field(description="Of the host, for everything together")
+    protocols: list[str]
 
 
 class Scoreboard(Out):
@@ -89,6 +133,9 @@ class Scoreboard(Out):
         description="What the testbed's programs cost besides their sockets, us a request"
     )
     rows: list[ScoreRow]
+    conditions: Conditions | None = None
+    ratios: list[RatioRow] = Field(default=[], description="Over no mesh, of the same application, in the same rounds")
+    published: list[PublishedRow] = Field(default=[], description="Ratios that others published")
     verdicts: list[Verdict] = []
     skipped: dict[str, str] = Field(default={}, description="Scenario -> why it was not measured")
     warnings: list[str] = []
@@ -101,6 +148,38 @@ class Scoreboard(Out):
     def validation(self, quantity: Quantity) -> list[ScoreRow]:
         """Rows of a quantity that nothing was fitted to."""
         return [row for row in self.rows if row.quantity == quantity and not row.used_for_fitting]
+
+
+class RatioSummary(Out):
+    """The errors of ratios to no mesh, of one quantity, over the scenarios that nothing was fitted to."""
+
+    quantity: Quantity
+    rows: int
+    median_error: float
+    worst_error: float
+    median_gap: float = Field(description="Nothing forgiven within the measured interval")
+    worst: str
+
+
+def ratio_summaries(board: Scoreboard) -> list[RatioSummary]:
+    """One for each quantity that has ratios."""
+    found = []
+    for quantity in dict.fromkeys(row.quantity for row in board.ratios):
+        rows = [r for r in board.ratios if r.quantity == quantity and not r.used_for_fitting and math.isfinite(r.ratio)]
+        if not rows:
+            continue
+        worst = max(rows, key=lambda row: row.error)
+        found.append(
+            RatioSummary(
+                quantity=quantity,
+                rows=len(rows),
+                median_error=_median([row.error for row in rows]),
+                worst_error=worst.error,
+                median_gap=_median([abs(row.ratio - 1) for row in rows]),
+                worst=f"{worst.dataplane}, {worst.scenario}",
+            )
+        )
+    return found
 
 
 class Summary(Out):

@@ -27,5 +27,11 @@ class Machine(Strict):
         ),
     ] = None
     usd_hour: Annotated[float, Field(ge=0, description="On demand")]
+    cross_zone_usd_gb: Annotated[
+        float | None,
+        Field(
+            ge=0, le=100, description="What a GB (1e9 bytes) between two zones costs, both ends together; null: unknown"
+        ),
+    ] = None
     price_date: Annotated[str, Field(pattern=r"^\d{4}-\d{2}(-\d{2})?$")]
     sources: Annotated[list[Source], Field(min_length=1)]

@@ -25,6 +25,12 @@ TIMELINE = ("timeline_good", "timeline_failed", "timeline_latency_ns")
 """Answers by time, one entry a bin: good ones, failed ones, and the sum of their latencies."""
 MODEL_ERRORS = {"latency_p50": "us", "cpu": "cores", "memory": "mib", "usd": "month"}
 
+REALITY = {
+    "latency_p50": ("latency_us_p50", "us"), "latency_p99": ("latency_us_p99", "us"), "cpu": ("cpu_cores", "cores"),
+    "memory": ("memory_mib", "mib"),
+}  # fmt: skip
+"""Bands of the scoreboard: column -> its quantity and unit."""
+
 
 def column_types() -> dict[str, type]:
     """The columns of a part, the same for every point. Units are in the names."""
@@ -36,6 +42,7 @@ def column_types() -> dict[str, type]:
         types |= {f"latency_{name}{end}_us": float for end in ("", "_low", "_high")}
     types |= {f"cpu_{name}_cores": float for name in ("application", "proxy", "kernel", "total")}
     types |= {"memory_mib": float, "pods": int, "nodes": int, "usd_month": float}
+    types |= {"cross_zone_gb_month": float, "cross_zone_usd_month": float}
     types |= {"config_mib": float, "push_kib_s": float, "control_plane_cores": float}
     types |= {
         "requests": int,
@@ -47,6 +54,9 @@ def column_types() -> dict[str, type]:
     }
     for name, unit in MODEL_ERRORS.items():
         types |= {f"model_error_{name}{end}_{unit}": float for end in ("_low", "_high")}
+    for name, (_, unit) in REALITY.items():
+        types |= {f"reality_{name}{end}_{unit}": float for end in ("_low", "_high")}
+    types |= {"reality_inside": bool, "reality_outside": str}
     types |= {"timeline_bin_ns": int, **dict.fromkeys(TIMELINE, list)}
     types |= {"audit_ok": bool, "error": str, "fingerprint": str, "scenario": str}
     return types | {f"{name}_hash": str for name in ("application", "dataplane", "machine", "costs")}
@@ -124,7 +134,23 @@ def _numbers(row: Row) -> dict[str, Any]:
     for name, unit in MODEL_ERRORS.items():
         found[f"model_error_{name}_low_{unit}"] = bands[name].low
         found[f"model_error_{name}_high_{unit}"] = bands[name].high
-    bill = ("memory_mib", "pods", "nodes", "usd_month", "config_mib", "push_kib_s", "control_plane_cores")
+    if row.reality is not None:
+        for name, (quantity, unit) in REALITY.items():
+            for band in row.reality.bands:
+                if band.quantity == quantity:
+                    found[f"reality_{name}_low_{unit}"], found[f"reality_{name}_high_{unit}"] = band.low, band.high
+        found |= {"reality_inside": row.reality.inside, "reality_outside": "; ".join(row.reality.outside)}
+    bill = (
+        "memory_mib",
+        "pods",
+        "nodes",
+        "usd_month",
+        "cross_zone_gb_month",
+        "cross_zone_usd_month",
+        "config_mib",
+        "push_kib_s",
+        "control_plane_cores",
+    )
     for name in (*bill, "requests", "events", "busiest"):
         found[name] = getattr(row, name)
     return found | {

@@ -17,7 +17,7 @@ def estimated_row(result: AnalyticResult, dataplane: str, services: int, machine
     """
     plan, bill = result.plan, result.plan.bill
     cpu = split_cores(plan, result.cores_by_tag)
-    price = money(plan, machine)
+    price = money(plan, machine, result.rps)
     trust = result.trust
 
     def estimate(name: str, value: float) -> Estimate:
@@ -50,6 +50,8 @@ def estimated_row(result: AnalyticResult, dataplane: str, services: int, machine
         pods=bill.pods,
         nodes=bill.nodes,
         usd_month=price.usd_month(cpu.total, bill.memory_mib),
+        cross_zone_gb_month=price.cross_zone_gb_month,
+        cross_zone_usd_month=price.traffic_usd_month,
         config_mib=0.0 if bill.control_plane is None else bill.control_plane.config_bytes / MIB,
         push_kib_s=0.0 if bill.control_plane is None else bill.control_plane.push_bytes_s / 1024,
         control_plane_cores=0.0 if bill.control_plane is None else bill.control_plane.control_plane_cores,

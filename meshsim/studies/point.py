@@ -16,7 +16,8 @@ from meshsim.results.sample import Sample
 from meshsim.scenario.capabilities import CapabilityError
 from meshsim.studies.estimate import estimated_row
 from meshsim.studies.pool import Stop, Tick
-from meshsim.studies.row import QUANTILES, Z95, Money, make_row, money
+from meshsim.studies.reality import with_reality
+from meshsim.studies.row import QUANTILES, Z95, Money, make_row, money, money_of
 from meshsim.studies.setup import Prepared
 
 
@@ -50,16 +51,17 @@ def simulate_point(prepared: Prepared, tick: Tick, stop: Stop) -> Point | Refuse
 def as_point(prepared: Prepared, result: RunResult) -> Point:
     """Keep of a run what studies need; the plan and the records are left behind."""
     row = make_row(result, prepared.dataplane.name, len(prepared.application.services), prepared.machine)
+    row = with_reality(row, prepared)
     sample = Sample.of(result.records)
     cpu = dict(zip(sample.requests.tolist(), sample.cpu_ns.tolist(), strict=True))
-    return Point(row, result.latency, cpu, money(result.plan, prepared.machine))
+    return Point(row, result.latency, cpu, money_of(result, prepared.machine))
 
 
 def estimated_point(prepared: Prepared) -> Point:
     """What the analytic engine says of a plan, at its own rate."""
     found = analytic.solve(prepared.plan)
     row = estimated_row(found, prepared.dataplane.name, len(prepared.application.services), prepared.machine)
-    return Point(row, BatchedHistogram(1), {}, money(prepared.plan, prepared.machine))
+    return Point(with_reality(row, prepared), BatchedHistogram(1), {}, money(prepared.plan, prepared.machine))
 
 
 def difference(point: Point, baseline: Point) -> Difference:

@@ -30,6 +30,7 @@ from meshsim.results.rows import (
 from meshsim.scenario.base import MeshsimError
 from meshsim.studies.point import Point, usd_difference
 from meshsim.studies.pool import Progress
+from meshsim.studies.reality import rebased
 from meshsim.studies.report import digits_for
 from meshsim.studies.row import QUANTILES
 from meshsim.studies.setup import Prepared
@@ -159,6 +160,7 @@ def pool(points: Sequence[Point]) -> Point:
             "audit": _all_audits([row.audit for row in rows]),
         }
     )
+    row = rebased(row, first.reality)
     cpu_ns = {
         number << 40 | request: ns
         for number, point in enumerate(points)

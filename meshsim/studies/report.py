@@ -65,6 +65,15 @@ def milliseconds(estimate: Estimate) -> str:
     return f"{value:.{digits}f} ± {half:.{digits}f}"
 
 
+def in_reality(row: Row) -> str:
+    """'4.8 to 14.2', with a star where that is an extrapolation: the p50 of real meshes, milliseconds."""
+    for band in row.reality.bands if row.reality is not None else ():
+        if band.quantity == "latency_us_p50" and band.low is not None and band.high is not None:
+            star = "" if row.reality is not None and row.reality.inside else "*"
+            return f"{band.low / 1000:.3g} to {band.high / 1000:.3g}{star}"
+    return "–"
+
+
 def digits_for(half: float) -> int:
     """Decimals that show an interval of that half-width with one or two digits."""
     for digits in range(4):
@@ -81,6 +90,7 @@ CARD: list[tuple[str, Callable[[Row], str]]] = [
     ("CPU, cores", lambda row: f"{row.cpu_cores.total:.2f}"),
     ("memory, MiB", lambda row: f"{row.memory_mib:,.0f}"),
     ("$ a month", lambda row: f"{row.usd_month:,.2f}"),
+    ("p50 in reality (90 %), ms", lambda row: in_reality(row)),
 ]
 
 
@@ -92,8 +102,10 @@ def card(report: ComparisonReport | GrowthReport, headline: str) -> str:
     )
     source = report.provenance
     small = (
-        f"± is the 95 % sampling interval of this run. Seed {source.seed}, costs {', '.join(source.costs)}, "
-        f"machine {source.machine}, meshsim {source.meshsim}. Same numbers: {source.command}"
+        "± is the 95 % sampling interval of this run. Reality: by real meshes measured beside their simulation; * such "
+        f"conditions were not measured (rows[…].reality.outside says which). Seed {source.seed}, "
+        f"costs {', '.join(source.costs)}, machine {source.machine}, meshsim {source.meshsim}. "
+        f"Same numbers: {source.command}"
     )
     stopped = "<p><b>Stopped early: only what was finished.</b></p>" if report.partial else ""
     return (

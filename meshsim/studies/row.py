@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from meshsim.plan.arrivals import CLOSED
 from meshsim.plan.plan import Plan
 from meshsim.results.attribution import attribute
 from meshsim.results.audit import audit
@@ -38,17 +39,30 @@ class Money:
     machine: Machine
     reserved_cores: float
     reserved_memory_mib: float
+    cross_zone_gb_month: float = 0.0
+
+    @property
+    def traffic_usd_month(self) -> float:
+        """What the provider charges for traffic between zones; 0 where the machine's file has no price of it."""
+        return self.cross_zone_gb_month * (self.machine.cross_zone_usd_gb or 0.0)
 
     def usd_month(self, cores: float, memory_mib: float) -> float:
         """``cores`` and ``memory_mib`` in use."""
         of_cpu = max(self.reserved_cores, cores) / self.machine.allocatable_cores
         of_memory = max(self.reserved_memory_mib, memory_mib) / self.machine.allocatable_memory_mib
-        return max(of_cpu, of_memory) * self.machine.usd_hour * HOURS_A_MONTH
+        return max(of_cpu, of_memory) * self.machine.usd_hour * HOURS_A_MONTH + self.traffic_usd_month
 
 
-def money(plan: Plan, machine: Machine) -> Money:
-    """The price of this plan's reservations on this machine."""
-    return Money(machine, plan.bill.reserved_cores, plan.bill.reserved_memory_mib)
+def money(plan: Plan, machine: Machine, rps: float | None = None) -> Money:
+    """The price of this plan's reservations on this machine, and of what leaves zones at ``rps``, or its own rate."""
+    gb = plan.cross_zone_bytes * (plan.rps if rps is None else rps) * HOURS_A_MONTH * 3600 / 1e9
+    return Money(machine, plan.bill.reserved_cores, plan.bill.reserved_memory_mib, gb)
+
+
+def money_of(result: RunResult, machine: Machine) -> Money:
+    """The same for a run; of a closed loop at the rate that its answers came to."""
+    closed = result.plan.arrivals.kind == CLOSED
+    return money(result.plan, machine, result.measured / (max(result.window_ns, 1) / 1e9) if closed else None)
 
 
 def make_row(result: RunResult, dataplane: str, services: int, machine: Machine) -> Row:
@@ -56,7 +70,7 @@ def make_row(result: RunResult, dataplane: str, services: int, machine: Machine)
     plan, bill = result.plan, result.plan.bill
     cores_by_tag = _cores_by_tag(result)
     cpu = split_cores(plan, cores_by_tag)
-    price = money(plan, machine)
+    price = money_of(result, machine)
     paths = critical_paths(Sample.of(result.records), plan)
     checked = audit(result, paths)  # first: it tells of records that contradict themselves
     attribution = [] if paths.broken else attribute(paths, plan)
@@ -77,6 +91,8 @@ def make_row(result: RunResult, dataplane: str, services: int, machine: Machine)
         pods=bill.pods,
         nodes=bill.nodes,
         usd_month=price.usd_month(cpu.total, bill.memory_mib),
+        cross_zone_gb_month=price.cross_zone_gb_month,
+        cross_zone_usd_month=price.traffic_usd_month,
         config_mib=0.0 if pushed is None else pushed.config_bytes / MIB,
         push_kib_s=0.0 if pushed is None else pushed.push_bytes_s / 1024,
         control_plane_cores=0.0 if pushed is None else pushed.control_plane_cores,

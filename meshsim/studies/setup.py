@@ -87,7 +87,13 @@ class Prepared:
             *self.notes,
             *what_if_notes(self.scenario.what_if),
             *notes_on(self.application, self.dataplane, self.scenario),
+            *self._unpriced(),
         ]
+
+    def _unpriced(self) -> list[str]:
+        if self.scenario.cluster.zones == 1 or self.machine.cross_zone_usd_gb is not None:
+            return []
+        return [f"{self.machine.name}: its file has no price of traffic between zones (cross_zone_usd_gb): not charged"]
 
     @cached_property
     def hashes(self) -> dict[str, str]:

@@ -24,6 +24,7 @@ from meshsim.scenario.yaml_io import read
 from meshsim.studies.estimate import estimated_row
 from meshsim.studies.inputs import Nodes, Placement, Policy, plain
 from meshsim.studies.pool import Progress, Stop
+from meshsim.studies.reality import with_reality
 from meshsim.studies.report import Reported
 from meshsim.studies.row import QUANTILES, make_row
 from meshsim.studies.setup import Prepared, checked, prepare
@@ -190,7 +191,7 @@ def approximate(
         _say_where(prepared, path)
     result = analytic.solve(prepared.plan)
     row = estimated_row(result, prepared.dataplane.name, len(prepared.application.services), prepared.machine)
-    return Approximation(_report(prepared, row, path, what_if), prepared, result)
+    return Approximation(_report(prepared, with_reality(row, prepared), path, what_if), prepared, result)
 
 
 def answer(
@@ -277,6 +278,7 @@ def simulate_prepared(
         _say_where(prepared, path)
     result = select.run(prepared.plan, scenario.run, on_progress=tick, should_stop=should_stop)
     row = make_row(result, prepared.dataplane.name, len(prepared.application.services), prepared.machine)
+    row = with_reality(row, prepared)
     report = _report(prepared, row, path, what_if).model_copy(update={"partial": result.cancelled})
     return Simulation(report, prepared, result)
 

@@ -18,6 +18,7 @@ from meshsim.scenario.base import MeshsimError
 from meshsim.studies import columns
 from meshsim.studies.inputs import checked_jobs
 from meshsim.studies.pool import Progress, Stop, Tick, Work, cores, run_all
+from meshsim.studies.reality import with_reality
 from meshsim.studies.row import make_row
 from meshsim.studies.setup import canonical_hash
 from meshsim.studies.store import MANIFEST, Claim, Store, Timing
@@ -234,6 +235,7 @@ def compute(point: SweepPoint, tick: Tick, stop: Stop) -> Done | None:
         if result.cancelled:
             return None
         row = make_row(result, prepared.dataplane.name, len(prepared.application.services), prepared.machine)
+        row = with_reality(row, prepared)
     except MeshsimError as failure:
         error = columns.one_line(failure)
     return Done(columns.values(point, row, result, error), time.perf_counter() - began)

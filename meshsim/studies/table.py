@@ -19,7 +19,8 @@ def tidy(rows: Iterable[Row], seed: int) -> pd.DataFrame:
 
     ``low`` and ``high`` are the 95 % interval of the sampling error, missing where there is none. Metrics that begin
     with ``difference.`` are against the baseline; those that begin with ``model_error.`` carry the band that the
-    costs' own errors leave, the value being that of the metric itself.
+    costs' own errors leave, and those that begin with ``reality.`` the band within which real meshes lie with 90 %
+    (``Row.reality`` says whether the result is inside of what was measured), the value being that of the metric itself.
     """
     import pandas as pd
 
@@ -40,6 +41,8 @@ def _metrics(row: Row) -> Iterator[tuple[Any, ...]]:
     yield "pods", row.pods, None, None, "pods"
     yield "nodes", row.nodes, None, None, "nodes"
     yield "usd_month", row.usd_month, None, None, "USD/month"
+    yield "cross_zone_gb_month", row.cross_zone_gb_month, None, None, "GB/month"
+    yield "cross_zone_usd_month", row.cross_zone_usd_month, None, None, "USD/month"
     yield "config_mib", row.config_mib, None, None, "MiB"
     yield "push_kib_s", row.push_kib_s, None, None, "KiB/s"
     yield "control_plane_cores", row.control_plane_cores, None, None, "cores"
@@ -50,6 +53,9 @@ def _metrics(row: Row) -> Iterator[tuple[Any, ...]]:
     for name, unit in units.items():
         band = getattr(bands, name)
         yield f"model_error.{name}", of[name], band.low, band.high, unit
+    of["latency_us_p99"], units["latency_us_p99"] = row.latency_us.p99.value, "us"
+    for real in row.reality.bands if row.reality is not None else ():
+        yield f"reality.{real.quantity}", of[real.quantity], real.low, real.high, units[real.quantity]
     if (gap := row.difference) is not None:
         yield from _quantiles("difference.", gap.latency_us)
         yield _estimate("difference.cpu_cores", gap.cpu_cores, "cores")

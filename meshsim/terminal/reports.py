@@ -50,6 +50,8 @@ def comparison(report: ComparisonReport) -> Iterator[RenderableType]:
         yield latency_table(report.rows)
         yield cpu_table(report.rows)
         yield bill_table(report.rows)
+        yield from between_zones(report.rows)
+        yield from reality(report.rows)
         yield from verdicts(report)
         yield from too_short(report.rows)
         yield from failed_audits(report.rows)
@@ -73,6 +75,8 @@ def growth(report: GrowthReport) -> Iterator[RenderableType]:
         )
         if any(row.push_kib_s for row in report.rows):
             yield size_table("pushed, KiB/s", report.rows, lambda row: numbers.digits(row.push_kib_s))
+        largest = max(row.services for row in report.rows)
+        yield from reality([row for row in report.rows if row.services == largest])
         yield from too_short(report.rows, ("p50", "p99"))
         yield from failed_audits(report.rows)
         yield paragraph("Crossovers", bold=True)
@@ -172,6 +176,8 @@ def simulation(result: Simulation | Approximation) -> Iterator[RenderableType]:
     yield latency_table(report.rows)
     yield cpu_table(report.rows)
     yield bill_table(report.rows)
+    yield from between_zones(report.rows)
+    yield from reality(report.rows)
     yield from too_short(report.rows)
     if row.attribution:
         yield attribution_table(row)
@@ -258,6 +264,16 @@ def bill_table(rows: Sequence[Row]) -> Table:
             cells += [f"{more.memory_mib:+,.0f}", f"{more.pods:+,}", f"{more.usd_month:+,.2f}"] if more else [""] * 3
         table.add_row(escape(row.dataplane), *cells)
     return table
+
+
+def between_zones(rows: Sequence[Row]) -> Iterator[Text]:
+    """What leaves zones, and what that is of the dollars."""
+    for row in rows:
+        if row.cross_zone_gb_month:
+            yield paragraph(
+                f"  {row.dataplane}: {numbers.digits(row.cross_zone_gb_month)} GB a month between zones, for "
+                f"{row.cross_zone_usd_month:,.2f} of the dollars"
+            )
 
 
 def verdicts(report: ComparisonReport) -> Iterator[Text]:
@@ -431,6 +447,35 @@ def model_error(row: Row) -> Text:
         f"memory {numbers.band(error.memory_mib, numbers.memory)}, "
         f"{numbers.band(error.usd_month, numbers.dollars)} a month."
     )
+
+
+def reality(rows: Sequence[Row]) -> Iterator[RenderableType]:
+    """Where a real mesh lies, and in which directions that is an extrapolation."""
+    known = [row for row in rows if row.reality is not None]
+    if not known:
+        return
+    size = f", {known[0].services} services" if len({row.services for row in rows}) == 1 else ""
+    table = new_table(f"Where real meshes lie with a chance of 90 %{size}")
+    columns(table, "data plane", *(title for title, _ in REALITY.values()))
+    for row in known:
+        table.add_row(escape(row.dataplane), *(numbers.real(row, key, show) for key, (_, show) in REALITY.items()))
+    yield table
+    reasons: dict[str, list[str]] = {}
+    for row in known:
+        for why in row.reality.outside if row.reality is not None else ():
+            reasons.setdefault(why, []).append(row.dataplane)
+    if not reasons:
+        yield paragraph("  All of it lies within what was measured (docs/validation.md).")
+        return
+    yield paragraph("  Extrapolated, so these bands may be too narrow (docs/validation.md):")
+    for why, names in reasons.items():
+        yield paragraph(f"  - {why}" if len(names) == len(known) else f"  - {', '.join(names)}: {why}")
+
+
+REALITY = {
+    "latency_us_p50": ("p50", numbers.latency), "latency_us_p99": ("p99", numbers.latency),
+    "cpu_cores": ("CPU", numbers.cores), "memory_mib": ("memory", numbers.memory),
+}  # fmt: skip
 
 
 def notes(report: ComparisonReport | GrowthReport) -> Iterator[Text]:

@@ -10,7 +10,7 @@ from rich.markup import escape
 from meshsim.figures import numbers
 from meshsim.results.bands import bands
 from meshsim.results.rows import Estimate
-from meshsim.results.scoreboard import QUANTITIES, Scoreboard, ScoreRow, summaries
+from meshsim.results.scoreboard import QUANTITIES, Scoreboard, ScoreRow, ratio_summaries, summaries
 from meshsim.terminal.reports import columns, heading, new_table, paragraph
 from meshsim.testbed.deploy import lacking
 from meshsim.testbed.scenarios import Case
@@ -24,6 +24,8 @@ def scoreboard(board: Scoreboard) -> Iterator[RenderableType]:
     yield from _summary(board)
     yield from _bands(board)
     yield from _verdicts(board)
+    yield from _ratios(board)
+    yield from _published(board)
     if board.rows:
         yield _rows(board.worst_first())
     for name, why in board.skipped.items():
@@ -57,9 +59,12 @@ def _bands(board: Scoreboard) -> Iterator[RenderableType]:
     if not found:
         return
     table = new_table("Model error: where reality lies, as factors on the prediction, with a chance of 90 %")
-    columns(table, "quantity", "from", "to", "scenarios", "left out, it holds for")
+    columns(table, "quantity", "load", "from", "to", "scenarios", "left out, it holds for")
     for one in found:
-        table.add_row(one.quantity, f"{one.low:.2f}", f"{one.high:.2f}", str(one.scenarios), f"{one.coverage:.0%}")
+        load = "" if one.load is None else f"{one.load:.0%}"
+        table.add_row(
+            one.quantity, load, f"{one.low:.2f}", f"{one.high:.2f}", str(one.scenarios), f"{one.coverage:.0%}"
+        )
     yield table
 
 
@@ -76,6 +81,39 @@ def _verdicts(board: Scoreboard) -> Iterator[RenderableType]:
             f"  Wrong: {one.quantity} of {one.scenario}: {one.a} over {one.b} is {one.measured_ratio:.2f}, "
             f"predicted {one.predicted_ratio:.2f}."
         )
+
+
+def _ratios(board: Scoreboard) -> Iterator[RenderableType]:
+    found = ratio_summaries(board)
+    if not found:
+        return
+    table = new_table("As ratios to no mesh, round by round")
+    columns(table, "quantity", "rows", "median error", "worst", "plain")
+    for one in found:
+        table.add_row(
+            one.quantity, str(one.rows), f"{one.median_error:.0%}", f"{one.worst_error:.0%}", f"{one.median_gap:.0%}"
+        )
+    yield table
+
+
+def _published(board: Scoreboard) -> Iterator[RenderableType]:
+    if not board.published:
+        return
+    table = new_table("Ratios that others published, worst first")
+    for name in ("of", "over", "setting"):
+        table.add_column(name, overflow="fold")
+    for name in ("figure", "published", "predicted", "error"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in sorted(board.published, key=lambda row: -row.error):
+        low, high = row.measured.low, row.measured.high
+        table.add_row(
+            escape(row.dataplane), escape(row.over), escape(row.setting),
+            row.quantity + ("*" if row.used_for_fitting else ""),
+            f"{low:g}" if low == high else f"{low:g}–{high:g}",
+            "-" if row.predicted.value is None else f"{row.predicted.value:.2f}", f"{row.error:.0%}",
+        )  # fmt: skip
+    table.caption = "* a cost was derived from this very figure"
+    yield table
 
 
 def _rows(rows: Sequence[ScoreRow]) -> RenderableType:

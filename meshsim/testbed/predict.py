@@ -60,13 +60,15 @@ class Prediction:
     notes: tuple[str, ...] = ()
 
 
-def predict(case: Case, rps: float, own: OwnWork, costs: Costs, *, requests: int = REQUESTS) -> Prediction:
-    """Simulate a scenario at a rate; 0: closed loop of ``CLIENTS`` clients."""
+def predict(
+    case: Case, rps: float, own: OwnWork, costs: Costs, *, requests: int = REQUESTS, cores: int | None = None
+) -> Prediction:
+    """Simulate a scenario at a rate; 0: closed loop of ``CLIENTS`` clients. ``cores``: this host's, where left out."""
     load = Load(rps=rps, overload="simulate") if rps else Load(closed=Closed(clients=CLIENTS), overload="simulate")
     run = Run(requests=requests, warmup=0.2, seed=11)
     scenario = case.scenario.model_copy(update={"load": load, "run": run})
     application = with_own_work(case, own)
-    machine = this_host(case)
+    machine = this_host(case, cores)
     plan = without_entry(lower(application, case.dataplane, machine, scenario, costs))
     result = compiled.run(plan, run)
     checks = audit(result)
@@ -76,10 +78,10 @@ def predict(case: Case, rps: float, own: OwnWork, costs: Costs, *, requests: int
     return Prediction(_values(case, result, machine), tuple(sorted(charged)), notes)
 
 
-def this_host(case: Case) -> Machine:
-    """The machine of the file with the cores of this host."""
+def this_host(case: Case, cores: int | None = None) -> Machine:
+    """The machine of the file with the cores of this host, or so many."""
     machine = load_machine(case.scenario.cluster.machine, case.path.parent)
-    return machine.model_copy(update={"cores": len(os.sched_getaffinity(0))})
+    return machine.model_copy(update={"cores": cores or len(os.sched_getaffinity(0))})
 
 
 def with_own_work(case: Case, own: OwnWork) -> Application:

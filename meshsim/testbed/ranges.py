@@ -12,8 +12,9 @@ from functools import cache
 from meshsim.costs.books import Costs
 from meshsim.measure.experiment import Samples
 from meshsim.measure.session import read_journal
+from meshsim.results.scoreboard import Conditions
 from meshsim.scenario.catalog import resolve
-from meshsim.testbed.scenarios import SATURATED, Case
+from meshsim.testbed.scenarios import LOADS, SATURATED, Case
 
 SIZES = ("bytes", "request_bytes", "response_bytes")
 
@@ -41,6 +42,18 @@ def range_of(book: str, experiment: str) -> Range:
     return Range(
         max(sizes, default=None), max(loads, default=None),
         frozenset(str(s["protocol"]) for s in settings if "protocol" in s),
+    )  # fmt: skip
+
+
+def conditions_of(cases: Sequence[Case], cores: int) -> Conditions | None:
+    """What the scenarios span; None if there are none."""
+    if not cases:
+        return None
+    calls = [call for case in cases for s in case.application.services for e in s.endpoints for call in e.calls()]
+    sizes = [size for call in calls for size in (call.request_bytes, call.response_bytes)]
+    return Conditions(
+        payload_bytes=(min(sizes), max(sizes)), load=(min(LOADS), max(LOADS)), nodes=1, cores=cores,
+        services=max(len(case.servers) for case in cases), protocols=sorted({call.protocol for call in calls}),
     )  # fmt: skip
 
 

@@ -19,6 +19,8 @@ LOADS = (0.1, 0.5, 0.8)
 SATURATED = "saturation"
 CLIENTS = 32
 """Connections of a generator, and clients of the closed loop."""
+NO_MESH = "no-mesh"
+"""Data plane that others are compared with."""
 BASELINE = "no-mesh.one-hop-64b"
 """From it the own work of generator and server is taken: their time in user mode."""
 FITTED = {

@@ -12,13 +12,14 @@ from meshsim.costs.books import Costs
 from meshsim.measure.bench import NOISY_CORES
 from meshsim.measure.experiment import Sample, Samples
 from meshsim.results.rows import Estimate
-from meshsim.results.scoreboard import QUANTITIES, Quantity, ScoreRow
+from meshsim.results.scoreboard import QUANTITIES, Quantity, RatioRow, ScoreRow
 from meshsim.testbed.predict import OwnWork, Prediction
-from meshsim.testbed.scenarios import BASELINE, LOADS, SATURATED, Case
+from meshsim.testbed.scenarios import BASELINE, LOADS, NO_MESH, SATURATED, Case
 
 PREFIX = "testbed."
 LEAST_QUIET = 2
 """So many undisturbed rounds, and the others are left out."""
+OVER_NO_MESH: tuple[Quantity, ...] = ("cpu-total", "p50", "p99", "saturation")
 LEAST_FOR_P99 = 500
 """Answers a round below which its p99 is no figure."""
 
@@ -98,6 +99,62 @@ def rows_of(
     return made
 
 
+def ratios_to_no_mesh(found: Sequence[Case], samples: Samples, rows: Sequence[ScoreRow]) -> list[RatioRow]:
+    """Each scenario over that of its application without a mesh, round by round."""
+    known = {(row.case, row.load, row.quantity): row for row in rows}
+    bare = {case.application.name: case for case in found if case.dataplane.name == NO_MESH}
+    made = []
+    for case in found:
+        base = bare.get(case.application.name)
+        if base is None or base is case:
+            continue
+        for load in (*LOADS, SATURATED):
+            for quantity in OVER_NO_MESH:
+                key = (load if isinstance(load, float) else 1.0, quantity)
+                mine, other = known.get((case.name, *key)), known.get((base.name, *key))
+                seen = _round_by_round(case, base, load, quantity, samples)
+                if mine is None or other is None or not seen:
+                    continue
+                made.append(
+                    RatioRow(
+                        scenario=mine.scenario,
+                        dataplane=mine.dataplane,
+                        case=case.name,
+                        load=mine.load,
+                        quantity=quantity,
+                        measured=rounded(interval_of_median(seen)),
+                        predicted=rounded(_quotient(mine.predicted, other.predicted)),
+                        rounds=len(seen),
+                        used_for_fitting=case.used_for_fitting,
+                    )
+                )
+    return made
+
+
+def _round_by_round(case: Case, base: Case, load: float | str, quantity: Quantity, samples: Samples) -> list[float]:
+    """Ratios of the rounds that have both, those without foreign load if there are enough."""
+    above = {s.round: s for s in samples.of(experiment_of(case)) if s.settings["load"] == load}
+    below = {s.round: s for s in samples.of(experiment_of(base)) if s.settings["load"] == load}
+    both = sorted(above.keys() & below.keys())
+    quiet = [r for r in both if max(above[r].foreign_cores, below[r].foreign_cores) <= NOISY_CORES]
+    ratios = []
+    for number in quiet if len(quiet) >= LEAST_QUIET else both:
+        one, other = _measured(quantity, above[number], case), _measured(quantity, below[number], base)
+        if one and other:
+            ratios.append(one / other)
+    return ratios
+
+
+def _quotient(one: Estimate, other: Estimate) -> Estimate:
+    """With an interval as if the two erred independently: too wide where both pay the same cost."""
+    if not one.value or not other.value:
+        return Estimate(value=None)
+    value = one.value / other.value
+    halves = [((e.high or 0.0) - (e.low or 0.0)) / 2 / (e.value or 1.0) for e in (one, other)]
+    half = value * math.hypot(*halves)
+    return Estimate(value=value, low=max(0.0, value - half), high=value + half)
+
+
 def undisturbed(samples: list[Sample]) -> list[Sample]:
     """Without rounds in which others used the host, where enough are left."""
     quiet = [sample for sample in samples if sample.foreign_cores <= NOISY_CORES]
@@ -145,4 +202,4 @@ def rounded(estimate: Estimate) -> Estimate:
     return Estimate(value=short(estimate.value), low=short(estimate.low), high=short(estimate.high), note=estimate.note)
 
 
-__all__ = ["experiment_of", "interval_of_median", "own_work", "rates", "rounded", "rows_of"]
+__all__ = ["experiment_of", "interval_of_median", "own_work", "rates", "ratios_to_no_mesh", "rounded", "rows_of"]

@@ -17,16 +17,18 @@ from meshsim import __version__
 from meshsim.measure.bench import Bench
 from meshsim.measure.book import write
 from meshsim.measure.experiment import Experiment, Reading, Samples
-from meshsim.measure.session import Journal, Progress, Session, go_through
+from meshsim.measure.session import Journal, Progress, Session, go_through, remarks
 from meshsim.results.scoreboard import Scoreboard, ScoreRow, verdicts
+from meshsim.scenario.base import MeshsimError
 from meshsim.scenario.catalog import load_costs
 from meshsim.studies.pool import run_all
 from meshsim.testbed.deploy import deploy, needs
 from meshsim.testbed.drive import drive
 from meshsim.testbed.predict import QUICK_REQUESTS, REQUESTS, OwnWork, Prediction, predict
-from meshsim.testbed.ranges import outside
+from meshsim.testbed.published import published_rows
+from meshsim.testbed.ranges import conditions_of, outside
 from meshsim.testbed.scenarios import BASELINE, LOADS, QUICK, SATURATED, Case, cases
-from meshsim.testbed.scoreboard import experiment_of, own_work, rates, rows_of
+from meshsim.testbed.scoreboard import experiment_of, own_work, rates, ratios_to_no_mesh, rows_of
 
 ROUNDS = 6
 """The fewest whose extremes hold the true median with 95 %."""
@@ -82,6 +84,27 @@ def validate(
     return score(wanted, session, journal, costs, out, rounds, jobs, on_progress, should_stop)
 
 
+def rescore(
+    out: Path,
+    *,
+    costs: Sequence[str] = COSTS,
+    jobs: int = -1,
+    on_progress: Progress | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Scoreboard:
+    """Predict anew what lies measured beside ``out``, and write the scoreboard ``out``; nothing is measured.
+
+    MeshsimError if there are no samples. The host is the one on which they were taken, whichever this is.
+    """
+    journal = Journal(out, None, False)
+    if not journal.samples:
+        raise MeshsimError(f"{journal.path}: no samples there; meshsim validate --out {out} takes some")
+    session = Session(None, out, Samples(journal.samples), warnings=remarks(journal))
+    wanted = [case for case in cases() if rates(session.samples, case)]
+    rounds = 1 + max(sample.round for sample in journal.samples)
+    return score(wanted, session, journal, costs, out, rounds, jobs, on_progress, should_stop)
+
+
 def as_experiment(case: Case, pace: Pace) -> Experiment:
     """A scenario as what a session goes through: closed loop, then open loop at each load."""
     points = pace.closed_seconds + len(LOADS) * (pace.seconds + pace.warm_up)
@@ -133,7 +156,7 @@ def score(
     if own is not None and complete:
         requests = QUICK_REQUESTS if journal.quick else REQUESTS
         tasks = [
-            Task(case, load, rps, own, tuple(books), requests)
+            Task(case, load, rps, own, tuple(books), requests, int(journal.host["cores"]))
             for case in wanted
             for load, rps in rates(samples, case).items()
         ]
@@ -155,6 +178,9 @@ def score(
         rounds=rounds,
         own_work={} if own is None else {name: round(value, 3) for name, value in asdict(own).items()},
         rows=rows,
+        conditions=conditions_of([case for case in wanted if rates(samples, case)], int(journal.host["cores"])),
+        ratios=ratios_to_no_mesh(wanted, samples, rows),
+        published=[] if journal.quick or not rows else published_rows(books),
         verdicts=verdicts(rows),
         skipped={one.experiment.removeprefix("testbed."): one.reason for one in session.skipped},
         warnings=warnings,
@@ -175,9 +201,11 @@ class Task:
     own: OwnWork
     books: tuple[str, ...]
     requests: int
+    cores: int
+    """Of the host that was measured."""
 
 
 def _predict(task: Task, tick: Callable[[int, int], None], should_stop: Callable[[], bool]) -> Prediction | None:
     if should_stop():
         return None
-    return predict(task.case, task.rps, task.own, load_costs(task.books), requests=task.requests)
+    return predict(task.case, task.rps, task.own, load_costs(task.books), requests=task.requests, cores=task.cores)

@@ -3,7 +3,8 @@
 Every shipped application over every shipped data plane, at rates at which the busiest station is busy 30, 60 and 85 % of
 the time (by the analytic engine; the simulated utilisation is printed beside it). Simulated with the compiled engine
 where this installation has it, else with the reference engine, which takes hours for all of them: name applications and
-data planes to do fewer.
+data planes to do fewer. The engine's constants were fitted on these scenarios; ``--drawn N --seed S`` takes others, that
+nothing was fitted on (``tests.benchmarks.drawn``).
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from __future__ import annotations
 import argparse
 import importlib
 import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -25,6 +28,8 @@ from meshsim.scenario.base import MeshsimError
 from meshsim.scenario.catalog import names
 from meshsim.scenario.scenario import Load, Run, Scenario
 from meshsim.studies.setup import prepare
+
+from .drawn import drawn, rate_at
 
 LOADS = (0.3, 0.6, 0.85)
 COLUMNS = ("mean", "p50", "p90", "p99", "cpu", "busiest")
@@ -43,19 +48,9 @@ def plan_at(application: str, dataplane: str, rps: float) -> Plan:
     return prepare(Scenario(application=application, dataplane=dataplane, load=load)).plan
 
 
-def rate_at(plan: Plan, rho: float) -> float:
-    """Rate at which the busiest station is busy a share ``rho`` of the time, by bisection."""
-    low, high = 0.0, analytic.saturation_rps(plan)
-    for _ in range(20):
-        middle = (low + high) / 2
-        busiest = float(analytic.solve(plan, middle).utilisation.max())
-        low, high = (middle, high) if busiest < rho else (low, middle)
-    return (low + high) / 2
-
-
-def errors(plan: Plan, requests: int) -> list[float]:
+def errors(plan: Plan, requests: int, seed: int = 1) -> list[float]:
     """Relative errors in percent, in the order of COLUMNS."""
-    result = engine().run(plan, Run(requests=requests, seed=1, sample=0))
+    result = engine().run(plan, Run(requests=requests, seed=seed, sample=0))
     answer = analytic.solve(plan)
     measured = [result.latency.mean() / 1000]
     for share in (0.5, 0.9, 0.99):
@@ -96,12 +91,69 @@ def speed(services: int = 10_000, replicas: int = 10) -> dict[str, float]:
     }
 
 
-def main() -> None:
+SHARE = {"mean": "mean", "p50": "p50", "p90": "p90", "p99": "p99", "cpu": "cpu", "busiest": "utilisation"}
+"""Column -> what the engine calls it in ``trust``."""
+BINS = ((0.15, 0.4), (0.4, 0.6), (0.6, 0.75), (0.75, 0.9))
+
+
+@dataclass(frozen=True)
+class Point:
+    """The errors of one drawn scenario, in percent, and which of the figures the engine trusts."""
+
+    rho: float
+    errors: dict[str, float]
+    trusted: dict[str, bool]
+
+
+def of_drawn(count: int, seed: int, requests: int, say: Callable[[str], None] = lambda text: None) -> list[Point]:
+    """Simulate scenarios on which nothing was fitted."""
+    points = []
+    for one in drawn(count, seed):
+        found = dict(zip(COLUMNS, errors(one.plan, requests, one.number), strict=True))
+        answer = analytic.solve(one.plan)
+        trust = {str(name): good for name, good in answer.trust.items()}
+        points.append(Point(one.rho, found, {column: trust[name] for column, name in SHARE.items()}))
+        cells = " ".join(f"{value:8.1f}{'' if points[-1].trusted[name] else '*'}" for name, value in found.items())
+        say(f"{one.number:4d} {one.rho:4.2f} {cells}  {one.what}; {'; '.join(answer.reasons)}")
+    return points
+
+
+def table(points: Sequence[Point]) -> Iterator[str]:
+    """By utilisation and quantity: median, 90th percentile and worst of |error|, of all and of what is trusted."""
+    yield "| busiest station | scenarios | " + " | ".join(COLUMNS) + " |"
+    yield "|---" * (2 + len(COLUMNS)) + "|"
+    for trusted in (False, True):
+        for low, high in (*BINS, (BINS[0][0], BINS[-1][1])):
+            here = [point for point in points if low <= point.rho < high]
+            cells = []
+            for name in COLUMNS:
+                size = [abs(point.errors[name]) for point in here if not trusted or point.trusted[name]]
+                size = [value for value in size if np.isfinite(value)]
+                some = f"{np.median(size):.1f} / {np.quantile(size, 0.9):.1f} / {max(size):.0f}" if size else "–"
+                cells.append(f"{some} ({len(size)})" if trusted else some)
+            what = f"{low:.0%} to {high:.0%}{', trusted only' if trusted else ''}"
+            yield f"| {what} | {len(here)} | {' | '.join(cells)} |"
+
+
+def arguments(words: list[str] | None = None) -> argparse.Namespace:
+    """What is asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--drawn", type=int, default=0, metavar="N", help="N scenarios drawn at random instead")
+    parser.add_argument("--seed", type=int, default=1, help="of these")
     parser.add_argument("only", nargs="*", help="applications and data planes; all where left out")
     parser.add_argument("--requests", type=int, default=60_000)
     parser.add_argument("--no-speed", action="store_true")
-    given = parser.parse_args()
+    return parser.parse_args(words)
+
+
+def main() -> None:
+    """Measure and print."""
+    given = arguments()
+    if given.drawn:
+        print(f"errors in percent (* not trusted): {', '.join(COLUMNS)}")
+        points = of_drawn(given.drawn, given.seed, given.requests, lambda text: print(text, flush=True))
+        print("\n".join(("median / 90th percentile / worst of |error|, %", *table(points))))
+        return
     print(f"simulated by {engine().__name__}, {given.requests} requests; errors in percent: {', '.join(COLUMNS)}")
     found: dict[float, list[list[float]]] = {rho: [] for rho in LOADS}
 

@@ -15,6 +15,8 @@ from meshsim.costs.diff import FIELDS
 from meshsim.measure.session import refit
 from meshsim.results import rows
 from meshsim.scenario.catalog import load_book, resolve
+from tests.benchmarks import __main__ as speed
+from tests.benchmarks import analytic
 
 ROOT = Path(__file__).parents[2]
 
@@ -22,7 +24,7 @@ ROOT = Path(__file__).parents[2]
 def test_the_json_document_names_every_field() -> None:
     text = (ROOT / "docs" / "json.md").read_text()
     for model in (rows.Row, rows.ComparisonReport, rows.GrowthReport, rows.CpuCores, rows.ModelError, rows.Provenance,
-                  rows.Verdict, rows.Tail, rows.Solution, rows.SolutionReport, rows.Trial, rows.SensitivityReport,
+                  rows.Reality, rows.RealityBand, rows.Verdict, rows.Tail, rows.Solution, rows.SolutionReport, rows.Trial, rows.SensitivityReport,
                   rows.Influence, rows.PropagatedBand, rows.Chance, rows.SobolIndex, rows.MetastabilityReport, rows.MetastabilityCell, rows.MetastabilityBoundary, rows.Attribution, rows.Crossover, rows.Audit, rows.Estimate):  # fmt: skip
         for name, field in model.model_fields.items():
             assert f"`{field.alias or name}`" in text or f'"{name}"' in text, f"{model.__name__}.{name}"
@@ -42,6 +44,25 @@ def test_the_python_of_the_readme_runs() -> None:
     namespace: dict[str, object] = {}
     exec(block.replace("requests=2000", "requests=200"), namespace)
     assert "comparison" in namespace
+
+
+def test_the_python_of_the_page_of_engines_runs() -> None:
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "engines.md").read_text(), re.S)
+    assert len(blocks) == 2
+    namespace: dict[str, object] = {}
+    for block in blocks:
+        exec(block, namespace)
+
+
+def test_the_commands_of_the_page_of_engines_are_understood() -> None:
+    (block,) = re.findall(r"```sh\n(.*?)```", (ROOT / "docs" / "engines.md").read_text(), re.S)
+    told = [line.partition("#")[0].split() for line in block.splitlines()]
+    takes = {"tests.benchmarks": speed.arguments, "tests.benchmarks.analytic": analytic.arguments}
+    seen = [words[2] for words in told if words[0] == "python" and takes[words[2]](words[3:]) is not None]
+    assert seen == ["tests.benchmarks", "tests.benchmarks.analytic", "tests.benchmarks.analytic"]
+    assert [words for words in told if words[0] == "pytest"] == [["pytest", "-m", "statistical", "tests/engines"]]
+    with pytest.raises(SystemExit):
+        analytic.arguments(["--drwan", "3"])
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "docs" / "notebooks").glob("*.ipynb")), ids=lambda p: p.stem)

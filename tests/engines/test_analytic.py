@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 from test_theory import LOADS, MEAN_US, erlang_c, pollaczek_khinchine, rps
-from worlds import application, call, compute, plan, service
+from test_theory_contention import constant, exponential, one_worker, turns_a_message
+from worlds import application, call, compute, costs, plan, service, simulate
 
 from meshsim.engines import analytic
+from meshsim.engines.analytic.queues import turns_begun
 from meshsim.plan.plan import Plan
 from meshsim.results.rows import Row
 from meshsim.scenario.base import MeshsimError
@@ -185,3 +187,47 @@ def test_shipped_scenarios_are_within_the_goals(name: str, dataplane: str) -> No
     if said.latency_us.p99.note == "approximation":
         assert said.latency_us.p99.value == pytest.approx(seen.latency_us.p99.value, rel=0.2)
     assert np.isfinite(said.utilisation)
+
+
+@pytest.mark.parametrize("rho", [0.2, 0.5, 0.8])
+def test_a_worker_that_has_to_be_woken_is_welch(rho: float) -> None:
+    # A worker of a proxy that every message passes once on its way in; the pass on the way out costs nothing here.
+    setup = 800.0
+    book = costs(
+        proxy__box__wakeup={"wait_ns": setup * 1000, "law": "constant"},
+        proxy__box__http1__request={"wait_ns": MEAN_US * 1000, "law": "exponential"},
+    )
+    answer = analytic.solve(one_worker(rho, book))
+    lam = rho / MEAN_US
+    expected = MEAN_US / (1 - rho) + (2 * setup + lam * setup**2) / (2 * (1 + lam * setup))
+    assert answer.mean_us == pytest.approx(expected, rel=0.01)
+    # Negative control: whoever waits wakes nobody, so it is not a queue in which everybody takes as long.
+    busy = float(answer.utilisation.max())
+    assert abs(MEAN_US / (1 - busy) / expected - 1) > 0.03
+
+
+@pytest.mark.parametrize("law", ["exponential", "constant"])
+@pytest.mark.parametrize(("rho", "turn"), [(0.3, 0.0), (0.6, 400.0), (0.8, 200.0)])
+def test_turns_of_one_worker_are_exact(rho: float, turn: float, law: str) -> None:
+    transform = {"exponential": exponential, "constant": constant}[law]
+    scv = np.array([1.0 if law == "exponential" else 0.0])
+    begun = turns_begun(np.array([rho]), scv, np.array([rho * turn / MEAN_US]))
+    assert begun[0] == pytest.approx(turns_a_message(rho, turn, transform), rel=0.01)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_the_cpu_of_turns_is_near_simulation(workers: int) -> None:
+    book = costs(
+        proxy__box__turn={"cpu_ns": 300_000, "law": "exponential"},
+        proxy__box__http1__request={"cpu_ns": 1_000_000, "law": "exponential"},
+    )
+    lowered = one_worker(0.55, book, workers=workers)
+    (tag,) = (number for number, each in enumerate(lowered.tags) if each.operation == "proxy.box.turn")
+    result = simulate(lowered, 20_000, seed=4, sample=0)
+    seen = float(result.cpu_ns[:, tag].sum()) / result.window_ns
+    answer = analytic.solve(lowered)
+    assert answer.cores_by_tag[tag] == pytest.approx(seen, rel=0.04)
+    assert answer.mean_us == pytest.approx(result.latency.mean() / 1000, rel=0.08)
+    # Negative controls: neither a turn for each message, nor one only for who finds a worker asleep.
+    assert seen < 0.95 * rps(0.55, workers) * 300e-6
+    assert seen > 1.1 * rps(0.55, workers) * 300e-6 * (1 - erlang_c(workers, float(answer.utilisation.max())))

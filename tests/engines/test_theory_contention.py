@@ -77,14 +77,14 @@ def test_a_closed_network_is_mva(clients: int) -> None:
     assert not within(mean_interval(result.latency), response * 1.1)
 
 
-def one_worker(rho: float, book: Costs) -> Plan:
-    """Messages of ``MEAN_US`` that arrive at one worker of a proxy, and are gone after it."""
+def one_worker(rho: float, book: Costs, workers: int = 1) -> Plan:
+    """Messages of ``MEAN_US`` that arrive at one worker of a proxy (or more), and are gone after it."""
     plane = DataPlane.model_validate(
         {"schema": "meshsim/dataplane/1", "name": "p", "title": "t", "summary": "s", "proxies": [
-            {"name": "box", "software": "box", "placed": "pod", "ends": ["destination"], "layer": "L7", "workers": 1,
+            {"name": "box", "software": "box", "placed": "pod", "ends": ["destination"], "layer": "L7", "workers": workers,
              "telemetry": False, "terminates_mtls": False, "capture": "explicit"}]})  # fmt: skip
     # The answer must not pass the worker: its pass gets a condition that never holds.
-    lowered = plan(application(service("a", [])), rps(rho), cores=64, dataplane=plane, book=book)
+    lowered = plan(application(service("a", [])), rps(rho, workers), cores=64, dataplane=plane, book=book)
     back = np.arange(len(lowered.op)) > int(np.flatnonzero(lowered.op == Op.BODY)[0])
     back &= np.isin(lowered.op, [Op.ACQUIRE, Op.RELEASE, Op.WAIT, Op.WORK])
     return replace(

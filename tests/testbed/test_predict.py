@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from meshsim.engines import reference
 from meshsim.measure.experiment import Sample, Samples
 from meshsim.plan.lower import lower
+from meshsim.results.scoreboard import read
 from meshsim.scenario.base import MeshsimError
 from meshsim.scenario.catalog import load_costs
 from meshsim.scenario.load import Load
@@ -14,6 +17,7 @@ from meshsim.scenario.scenario import Run
 from meshsim.testbed.predict import OwnWork, Prediction, predict, this_host, with_own_work, without_entry
 from meshsim.testbed.scenarios import BASELINE, FITTED, LOADS, QUICK, Case, cases, folder
 from meshsim.testbed.scoreboard import own_work
+from meshsim.testbed.session import rescore
 
 COSTS = load_costs(["epyc-2-vcpu", "published"])
 NONE = OwnWork(0.1, 0.1)
@@ -57,17 +61,17 @@ def test_an_unknown_scenario_is_refused_with_the_choices() -> None:
 
 def test_the_entry_into_the_generator_costs_nothing() -> None:
     one = case(BASELINE)
-    scenario = one.scenario.model_copy(update={"run": Run(requests=200)})
+    scenario = one.scenario.model_copy(update={"load": Load(rps=50), "run": Run(requests=200)})
     plan = lower(with_own_work(one, NONE), one.dataplane, this_host(one), scenario, COSTS)
     with_it = reference.run(plan, scenario.run)
     without = reference.run(without_entry(plan), scenario.run)
-    # What is left is the call: two messages, each sent, carried and received.
+    # What is left is the call: two messages, each sent, carried and received, and three threads that slept.
     kernel_ns = sum(
         2 * (COSTS[name].cpu_ns + COSTS[name].cpu_ns_per_byte * 32)
         for name in ("kernel.tcp.send", "kernel.wire.same-node", "kernel.tcp.receive")
     )
     seen = without.cpu_ns.sum() / without.measured
-    assert seen == pytest.approx(kernel_ns + 5000 + 200, rel=0.02)
+    assert seen == pytest.approx(kernel_ns + 5000 + 200 + 3 * COSTS["kernel.wakeup"].cpu_ns, rel=0.02)
     assert with_it.cpu_ns.sum() > 1.2 * without.cpu_ns.sum()
 
 
@@ -90,6 +94,27 @@ def test_predictions_move_as_they_must() -> None:
     # One proxy's memory does not depend on how many there are.
     assert value(one, "memory") == pytest.approx(value(two, "memory"), rel=0.02)
     assert "memory" not in none.values
+
+
+def test_scores_are_predicted_anew_without_measuring(tmp_path: Path) -> None:
+    shipped = folder() / "epyc-2-vcpu.samples.jsonl"
+    out = tmp_path / "again.json"
+    lines = [line for line in shipped.read_text().splitlines() if '"experiment"' not in line or BASELINE in line]
+    out.with_suffix(".samples.jsonl").write_text("".join(f"{line}\n" for line in lines))
+    board = rescore(out, jobs=1)
+    assert board.complete
+    assert {row.case for row in board.rows} == {BASELINE}
+    assert board.host["cores"] == "2"
+    known = {(row.load, row.quantity): row for row in read(folder() / "epyc-2-vcpu.json").rows if row.case == BASELINE}
+    for row in board.rows:
+        assert row.measured == known[row.load, row.quantity].measured
+        assert row.predicted == known[row.load, row.quantity].predicted
+    assert read(out) == board
+
+
+def test_there_is_nothing_to_score_without_samples(tmp_path: Path) -> None:
+    with pytest.raises(MeshsimError, match="no samples there"):
+        rescore(tmp_path / "none.json")
 
 
 def test_own_work_is_found_again_in_samples_made_from_it() -> None:

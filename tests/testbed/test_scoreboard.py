@@ -8,10 +8,13 @@ from statistics import median
 import numpy as np
 import pytest
 
+from meshsim.measure.experiment import Sample, Samples
 from meshsim.results.bands import bands, factors
 from meshsim.results.rows import Estimate
-from meshsim.results.scoreboard import Quantity, Scoreboard, ScoreRow, summaries, verdicts
-from meshsim.testbed.scoreboard import interval_of_median
+from meshsim.results.scoreboard import Quantity, Scoreboard, ScoreRow, ratio_summaries, read, summaries, verdicts
+from meshsim.testbed.published import Claim, claims, published_rows
+from meshsim.testbed.scenarios import cases, shipped
+from meshsim.testbed.scoreboard import interval_of_median, ratios_to_no_mesh
 
 
 def row(
@@ -104,15 +107,88 @@ def test_a_band_too_narrow_would_be_noticed_by_leaving_scenarios_out() -> None:
     for number in range(24):
         bias = random.lognormal(0.0, 0.3)
         rows += [row(f"plane-{number}.x", predicted=100 * bias, load=load) for load in (0.1, 0.5, 0.8)]
+    found = bands(board(*rows))
+    assert [band.load for band in found] == [0.1, 0.5, 0.8]
+    for band in found:
+        assert band.scenarios == band.rows == 24
+        assert 0.8 <= band.coverage < 1.0
+        assert band.low < 1 < band.high
+
+
+def test_a_busier_mesh_has_a_wider_band() -> None:
+    random = np.random.default_rng(9)
+    rows = [
+        row(f"plane-{n}.x", predicted=100 * random.lognormal(0.0, spread), load=load)
+        for n in range(20)
+        for load, spread in ((0.1, 0.1), (0.8, 0.8))
+    ]
+    low, high = bands(board(*rows))
+    assert high.high / high.low > 2 * low.high / low.low
+    # What does not depend on the load has one band over all of it.
+    rows = [row(f"plane-{n}.x", load=load, quantity="memory") for n in range(20) for load in (0.1, 0.8)]
     (band,) = bands(board(*rows))
-    assert band.scenarios == 24
-    assert band.rows == 72
-    assert 0.8 <= band.coverage < 1.0
-    assert band.low < 1 < band.high
+    assert (band.load, band.rows) == (None, 40)
 
 
 def test_too_few_scenarios_give_no_band() -> None:
     assert bands(board(*(row(f"plane-{n}.x", load=load) for n, load in itertools.product(range(3), (0.1, 0.5))))) == []
+
+
+def sample(case: str, number: int, p50_us: float, foreign: float = 0.0) -> Sample:
+    values = {"latency_p50_ns": p50_us * 1000, "latency_p99_ns": p50_us * 5000, "observed": 1000.0,
+              "cpu_ns.application": 50_000.0, "cpu_ns.proxy": 0.0, "requests_per_second": 100.0}  # fmt: skip
+    return Sample(f"testbed.{case}", number, {"load": 0.5, "rps": 100.0}, values, foreign_cores=foreign)
+
+
+def test_ratios_to_no_mesh_are_taken_within_rounds() -> None:
+    names = ("no-mesh.one-hop-64b", "two-sidecars.one-hop-64b")
+    # The host is twice as slow in each round: absolute figures move, the ratio of 3 does not; one round is disturbed.
+    taken = [
+        sample(name, r, 100.0 * 2**r * factor) for r in range(3) for name, factor in zip(names, (1, 3), strict=True)
+    ]
+    taken += [sample(names[0], 3, 100.0), sample(names[1], 3, 9000.0, foreign=1.0), sample(names[1], 4, 1.0)]
+    rows = [row(names[0], predicted=100.0), row(names[1], predicted=250.0)]
+    (ratio,) = ratios_to_no_mesh(cases(names), Samples(taken), rows)
+    assert (ratio.measured.value, ratio.measured.low, ratio.measured.high) == (3.0, 3.0, 3.0)
+    assert (ratio.case, ratio.rounds) == (names[1], 3)
+    assert ratio.predicted.value == 2.5
+    assert ratio.error == pytest.approx(1 / 6, rel=0.01)
+    (summary,) = ratio_summaries(board(*rows).model_copy(update={"ratios": [ratio]}))
+    assert (summary.quantity, summary.rows) == ("p50", 1)
+
+
+def test_published_ratios_are_predicted_with_the_same_requests_on_both_sides() -> None:
+    (one, same) = published_rows(["epyc-2-vcpu", "published"], [claim(), claim(over="istio-sidecar")])
+    assert same.predicted.value == 1.0
+    assert one.predicted.value is not None
+    assert 1.5 < one.predicted.value < 20
+    assert (one.measured.low, one.measured.high) == (2.0, 8.0)
+    assert one.measured.value == 4.0
+    cheaper = claim(what_if={"proxy.envoy.*": 0.5})
+    (half,) = published_rows(["epyc-2-vcpu", "published"], [cheaper])
+    assert half.predicted.value is not None
+    assert half.predicted.value < one.predicted.value
+
+
+def test_a_published_ratio_that_cannot_be_simulated_says_why() -> None:
+    (row_,) = published_rows(["epyc-2-vcpu", "published"], [claim(rps=1e6)])
+    assert row_.predicted.value is None
+    assert row_.predicted.note
+
+
+def claim(**fields: object) -> Claim:
+    given = {"name": "made-up", "quantity": "p50", "dataplane": "istio-sidecar", "over": "no-mesh", "low": 2.0, "high": 8.0,
+             "rps": 300, "setting": "made up", "source": "a test"}  # fmt: skip
+    return Claim.model_validate({**given, **fields})
+
+
+def test_every_shipped_claim_names_its_source_and_is_in_the_scoreboard() -> None:
+    names = {one.name for one in claims()}
+    assert len(names) == len(claims())
+    (shipped_board,) = (read(path) for path in shipped())
+    assert {one.name for one in shipped_board.published} == names
+    with pytest.raises(ValueError, match="at least low"):
+        claim(low=9.0)
 
 
 def test_the_median_is_the_value() -> None:

@@ -15,6 +15,7 @@ from meshsim.figures import PLOTLY_CONFIG
 from meshsim.figures import numbers as n
 from meshsim.figures.validation import show, validation_figure
 from meshsim.formats.limits import MISSING, UNLESS_ASKED
+from meshsim.results.bands import bands
 from meshsim.results.scoreboard import QUANTITIES, Scoreboard, read, summaries
 from meshsim.scenario import catalog
 from meshsim.scenario.capabilities import FEATURES, Capability
@@ -100,6 +101,18 @@ def _validation(boards: list[Scoreboard]) -> None:
         st.subheader("Errors by quantity", anchor=False)
         per_cent = ("median error", "beyond the measured interval", "aimed at", "worst error")
         st.dataframe(errors(board), hide_index=True, column_config=dict.fromkeys(per_cent, PER_CENT))
+        st.subheader("Where reality lies", anchor=False)
+        st.markdown(
+            "Factors on a prediction between which real meshes lie with a chance of 90 %, by load; every result has "
+            "them. Held: the share of rows within the band that the other scenarios give."
+        )
+        st.dataframe(model_bands(board), hide_index=True, column_config=dict.fromkeys(("load", "held"), PER_CENT))
+        if board.ratios:
+            st.subheader("As ratios to no mesh, worst first", anchor=False)
+            st.dataframe(ratios(board), hide_index=True, height=320, column_config={"error": PER_CENT})
+        if board.published:
+            st.subheader("What others published, as ratios, worst first", anchor=False)
+            st.dataframe(published(board), hide_index=True, height=320, column_config={"error": PER_CENT})
         st.subheader("Every row, worst first", anchor=False)
         st.dataframe(scores(board), hide_index=True, height=420, column_config={"error": PER_CENT})
         wrong = [one for one in board.verdicts if not one.right]
@@ -131,6 +144,47 @@ def errors(board: Scoreboard) -> pd.DataFrame:
                 "worst error": one.worst_error, "the worst": one.worst, "predicted / measured": one.median_ratio,
             }
             for one in summaries(board)
+        ]
+    )  # fmt: skip
+
+
+def model_bands(board: Scoreboard) -> pd.DataFrame:
+    """The bands of the model's error, a line a quantity and load."""
+    return pd.DataFrame(
+        [
+            {
+                "quantity": QUANTITIES[one.quantity][1], "load": one.load, "from": round(one.low, 3),
+                "to": round(one.high, 3), "scenarios": one.scenarios, "held": one.coverage,
+            }
+            for one in bands(board)
+        ]
+    )  # fmt: skip
+
+
+def ratios(board: Scoreboard) -> pd.DataFrame:
+    """Data planes over no mesh, the largest error first."""
+    return pd.DataFrame(
+        [
+            {
+                "data plane": row.dataplane, "scenario": row.scenario, "quantity": row.quantity,
+                "measured": show(row.measured), "predicted": show(row.predicted), "error": round(row.error, 4),
+                "fitted": row.used_for_fitting,
+            }
+            for row in sorted(board.ratios, key=lambda row: -row.error)
+        ]
+    )  # fmt: skip
+
+
+def published(board: Scoreboard) -> pd.DataFrame:
+    """Ratios that others published, the largest error first."""
+    return pd.DataFrame(
+        [
+            {
+                "quantity": row.quantity, "of": row.dataplane, "over": row.over, "published": show(row.measured),
+                "predicted": row.predicted.value, "error": round(row.error, 4), "fitted": row.used_for_fitting,
+                "setting": row.setting, "source": row.source,
+            }
+            for row in sorted(board.published, key=lambda row: -row.error)
         ]
     )  # fmt: skip
 
@@ -192,7 +246,8 @@ def _limits() -> None:
     st.markdown(
         "**Sampling error**: a run was finite; intervals come from 20 batches of consecutive requests. **Model "
         "error**: costs are uncertain; each has a standard error, and figures carry the band that follows from it. "
-        "Neither says anything about effects that the model does not have; only real meshes do, in the first tab."
+        "Neither says anything about effects that the model does not have; only real meshes do, in the first tab. From "
+        "them each result has a band in which reality lies, and says in which directions it was not measured."
     )
 
 

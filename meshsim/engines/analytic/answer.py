@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from meshsim.engines.analytic.limits import ALL, Outside, Quantity, crowded, outside, too_busy
+from meshsim.engines.analytic.limits import ALL, Outside, Quantity, crowded, forks, outside, too_busy, uneven
 from meshsim.engines.analytic.model import Model, compile_plan
 from meshsim.engines.analytic.moments import Floats, quantiles
 from meshsim.engines.analytic.solver import Stations, Times, solve_at
@@ -18,6 +18,8 @@ from meshsim.scenario.base import MeshsimError
 NS = 1e9
 US = 1000.0
 SHARES = np.array([0.5, 0.9, 0.99, 0.999])
+RARELY = 0.05
+"""Entries that get less than this share of the requests do not decide where the middle is."""
 MOST_GROUPS = 48
 """Entries that hardly differ are one law in the mixture of which quantiles are taken."""
 
@@ -69,6 +71,7 @@ class _Prepared:
     model: Model
     saturation_rps: float
     outside: list[Outside]
+    forks: bool
 
 
 _prepared: dict[int, _Prepared] = {}
@@ -107,7 +110,7 @@ def _of(plan: Plan) -> _Prepared:
     key = id(plan)
     if key not in _prepared:
         model = compile_plan(plan)
-        _prepared[key] = _Prepared(model, _saturation(model), outside(plan))
+        _prepared[key] = _Prepared(model, _saturation(model), outside(plan), forks(plan))
         weakref.finalize(plan, _prepared.pop, key, None)
     return _prepared[key]
 
@@ -127,7 +130,9 @@ def _answer(plan: Plan, known: _Prepared, rate: float, at: Stations, times: Time
     utilisation[unmet] = 0.0
     busiest = int(np.argmax(utilisation))
     peak = float(utilisation[busiest])
-    reason = too_busy(peak, plan.station_names[busiest])
+    doubts = too_busy(peak, plan.station_names[busiest], known.forks)
+    if peak < 1.0:
+        doubts += [*crowded(at), *uneven(*_shape(model, times))]
     entry, call = times.entry / US ** np.arange(1, 4), times.call[:, 0] / US
     mean = float(model.entry_share @ entry[:, 0])
     if peak < 1.0:
@@ -148,8 +153,21 @@ def _answer(plan: Plan, known: _Prepared, rate: float, at: Stations, times: Time
         cores_by_tag=rate * (model.tag_ns + model.woken_tag_ns @ at.woken),
         utilisation=utilisation,
         saturation_rps=known.saturation_rps,
-        outside=[*known.outside, *([reason] if reason else crowded(at))],
+        outside=[*known.outside, *doubts],
     )
+
+
+def _shape(model: Model, times: Times) -> tuple[float, float]:
+    """Largest skewness of an entry's latency, and the share of the variance by calls that are made sometimes."""
+    variance, third = times.entry[:, 1], times.entry[:, 2]
+    deviation = np.sqrt(np.maximum(variance, 1e-12))
+    often = model.entry_share > RARELY
+    skewness = float(np.max(third[often] / deviation[often] ** 3, initial=0.0))
+    s = model.sequences
+    visits = np.bincount(model.callee, model.rate, len(s.endpoint_body))
+    p = s.call_probability
+    made = visits[s.sequence_endpoint[s.call_sequence]] * p * (1 - p) * times.call[s.call_number, 0] ** 2
+    return skewness, float(made.sum() / max(float(model.entry_share @ variance), 1e-12))
 
 
 def _grouped(k: Floats, weight: Floats) -> tuple[Floats, Floats]:

@@ -109,7 +109,9 @@ class Reader:
     def __init__(self, plan: Plan) -> None:
         # Zones are left out: what leaves a node stays in its zone, and nothing is done for what does not.
         when = np.where(plan.when == When.SAME_ZONE, int(When.OTHER_NODE), plan.when)
-        op = np.where(plan.when == When.OTHER_ZONE, int(Op.LIMIT), plan.op)
+        # A pod is on no other node than itself: what is done for that is never done.
+        never = (plan.when == When.OTHER_ZONE) | ((when == When.OTHER_NODE) & (plan.at == plan.other))
+        op = np.where(never, int(Op.LIMIT), plan.op)
         columns = (op, plan.at, plan.other, when, plan.slot, plan.target, plan.mean_ns, plan.law)
         rows = (*columns, plan.purpose, plan.tag, plan.amount)
         self.program = list(zip(*(column.tolist() for column in rows), strict=True))

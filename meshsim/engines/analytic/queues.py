@@ -17,7 +17,10 @@ from meshsim.engines.analytic.moments import Floats
 FULLEST = 0.995
 """Utilisation beyond which a station is saturated; waits are those at this load, so that iterations go on."""
 TURNS_SUMMED = 60
+NEGLIGIBLE = 1e-3
+SHARED_LINE = 0.75
 _GRID = np.linspace(0.0, 1.0, 401)
+_BUSIER = np.linspace(0.0, 4.0, 1601)
 
 
 @lru_cache(maxsize=1024)
@@ -45,6 +48,31 @@ def probability_to_wait(servers: Floats, rho: Floats, kinds: Floats) -> Floats:
     return result
 
 
+def probability_to_wait_for_the_awake(servers: Floats, fresh: Floats, line: Floats, kinds: Floats) -> Floats:
+    """The same where it takes another time to serve who finds a server asleep than who waits.
+
+    ``fresh`` is the utilisation if everybody found one asleep, ``line`` if everybody waited: states below c of the
+    birth and death process have the load ``fresh``, those above ``line``; equal ones give Erlang C. Exact for c = 1.
+    """
+    blocked = fresh / (1 + fresh)  # a single server: Erlang B
+    for c in kinds.tolist():
+        if c > 1:
+            mine = slice(None) if len(kinds) == 1 else servers == c
+            blocked[mine] = np.interp(fresh[mine], _BUSIER, _blocked(int(c)))
+    result: Floats = blocked / (blocked + (1 - blocked) * (1 - line))
+    return result
+
+
+@lru_cache(maxsize=1024)
+def _blocked(servers: int) -> Floats:
+    """Erlang B on ``_BUSIER``."""
+    load = _BUSIER * servers
+    blocked = np.ones_like(load)
+    for k in range(1, servers + 1):
+        blocked = load * blocked / (k + load * blocked)
+    return blocked
+
+
 def spread(mean: Floats, waits: Floats, rho: Floats, scv: Floats, third: Floats | None = None) -> Floats:
     """(n, 3) cumulants of a wait of this mean, nothing with probability 1 - ``waits``.
 
@@ -63,19 +91,36 @@ def spread(mean: Floats, waits: Floats, rho: Floats, scv: Floats, third: Floats 
     return result
 
 
-def turns_begun(rho: Floats, scv: Floats) -> Floats:
+def turns_begun(rho: Floats, scv: Floats, turning: Floats) -> Floats:
     """Share of messages that begin a turn of the event loop of an M/G/1 worker that serves in turns all it found ready.
 
-    A turn of n messages is followed by one of those that came meanwhile, or by one of a single message if none came.
-    With B(z) the generating function of the arrivals during one message, stationarity of the generating function g of
-    n, g(z) = g(B(z)) + p (z - 1), gives p = 1 / sum over k of (1 - b(k)) with b(0) = 0, b(k + 1) = B(b(k)); a message
-    is a turn's first with probability (1 - rho) / p. Service times are taken as gamma.
+    ``rho``: load by the messages alone; ``turning``: load if each of them began a turn. A turn of n messages is
+    followed by one of those that came meanwhile, or by one of a single message if none came. With B(z) the generating
+    function of the arrivals during one message, T(z) that of those during the beginning of a turn, and p the chance
+    that none came, stationarity of the generating function g of n is g(z) = T(z) g(B(z)) + p (z - 1). So p is
+    prod T(b_k) over the sum of (1 - b_k) prod_j<k T(b_j) with b_0 = 0, b_k+1 = B(b_k), and the derivative at 1 gives
+    E[n] = (turning + p) / (1 - rho). Service times are taken as gamma. It is exact for one worker.
     """
-    u = np.ones_like(rho)
-    total = np.zeros_like(rho)
+    u, total, product = np.ones_like(rho), np.zeros_like(rho), np.ones_like(rho)
     c = np.maximum(scv, 1e-6)
     for _ in range(TURNS_SUMMED):
-        total += u
+        total += u * product
+        product *= np.exp(-turning * u)
         u = -np.expm1(-np.log1p(rho * u * c) / c)
-    result: Floats = (1 - rho) * total + u  # the rest as a geometric series
+        if float(u.max(initial=0.0)) < NEGLIGIBLE:
+            break
+    rest = u / (1 - rho)  # of the series, as if it were geometric from here on
+    total += rest * product
+    product *= np.exp(-turning * rest)
+    result: Floats = (1 - rho) / (turning + product / total)
+    return result
+
+
+def shared_turns(begun: Floats, workers: Floats) -> Floats:
+    """The same of c workers with one line, of which each takes its part when a turn begins.
+
+    From that of one worker at the same load; the power was found by simulating M/G/c in turns, for c of 2, 4 and 8 and
+    squared coefficients of variation of 0, 1 and 4: to 0.04 of the share.
+    """
+    result: Floats = 1.0 - (1.0 - begun) ** workers**SHARED_LINE
     return result

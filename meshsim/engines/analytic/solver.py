@@ -8,10 +8,20 @@ import numpy as np
 
 from meshsim.engines.analytic.model import Level, Model
 from meshsim.engines.analytic.moments import Floats, chosen, cumulants, largest, moments
-from meshsim.engines.analytic.queues import FULLEST, probability_to_wait, spread, turns_begun
+from meshsim.engines.analytic.queues import (
+    FULLEST,
+    probability_to_wait,
+    probability_to_wait_for_the_awake,
+    shared_turns,
+    spread,
+    turns_begun,
+)
 
-ITERATIONS = 12
+ITERATIONS = 40
 CLOSE = 1e-4
+SHORTEST, LONGER = 0.05, 1.25
+"""The step of the iteration is halved where it swings (busier stations have fewer wake-ups and turns, which leaves them
+less busy), and grows again where it does not."""
 SHARED = 0.4
 """How much sooner a busy CPU becomes processor sharing among requests that come back. Fitted likewise to MEMORY."""
 LEAST_KEPT = 0.3
@@ -67,44 +77,61 @@ def stations(model: Model, rate: float, arrivals_scv: float = 1.0, held: Floats 
     class_woken = np.full(len(count), 1.0)
     # Where both are priced, one share stands for both: of wake-ups and of turns begun, as these add to the time.
     turning = b["beginning"] / np.maximum(b["woken"], 1e-300) if b["beginning"].any() else None
+    of_turns = rate * b["beginning"] / model.class_servers
+    alone, begun, turn_in_line = np.ones(len(count)), np.ones(len(count)), np.ones(len(count))
     kept = np.ones(len(model.cores))
-    last = -1.0
+    last, moved, step = -1.0, 0.0, 1.0
     for _ in range(ITERATIONS):
         cpu = _cpu(model, rate, woken, arrivals_scv, kept)
         raw = moments(cpu.wait)
         seen = model.class_nodes @ np.column_stack([raw[:, 0], raw[:, 1], cpu.turn_wait])
         w, variance, w2 = seen[:, 0], np.maximum(seen[:, 1] - seen[:, 0] ** 2, 0.0), seen[:, 2]
         added = b["woken"] + b["woken_visits"] * w
-        total = b["held"] + b["visits"] * w + b["turns"] * w2 + class_woken * added
-        second = (
-            b["held_second"] + 2 * b["held_visits"] * w + b["visits_second"] * w**2 + b["visits"] * variance
-            + class_woken * (b["woken_second"] + 2 * b["woken_held"] + 2 * b["woken"] * w)
-        )  # fmt: skip
+        awake = b["held"] + b["visits"] * w + b["turns"] * w2
+        second_awake = b["held_second"] + 2 * b["held_visits"] * w + b["visits_second"] * w**2 + b["visits"] * variance
         if extra is not None:
-            total, second = total + extra[:, 0], second + extra[:, 1]
+            awake, second_awake = awake + extra[:, 0], second_awake + extra[:, 1]
+        total = awake + class_woken * added
+        second = second_awake + class_woken * (b["woken_second"] + 2 * b["woken_held"] + 2 * b["woken"] * w)
         mean = total / count
         scv = np.clip(second / count / np.maximum(mean, 1e-12) ** 2 - 1, 0.0, 50.0)
         rho = rate * total / model.class_servers
         full = np.minimum(rho, FULLEST)
-        waits = probability_to_wait(model.class_servers, full, model.kinds_of_servers)
-        class_woken = 1.0 - waits
+        # Who is served from the line wakes nobody, and begins a turn only now and then: so quick a line gets shorter.
+        line = rate * awake / model.class_servers + of_turns * turn_in_line
+        line = np.minimum(line, full)
+        fresh = rate * (awake + added) / model.class_servers
+        waits = probability_to_wait_for_the_awake(model.class_servers, fresh, line, model.kinds_of_servers)
+        asleep = 1.0 - waits
         if turning is not None:
-            class_woken += turning * (turns_begun(full, scv) - class_woken)
+            # Workers begin more turns than one alone would at this load, and are busier for it.
+            busy = rate * awake / model.class_servers + of_turns * (begun - alone)
+            spread_awake = np.clip(second_awake * count / np.maximum(awake, 1e-12) ** 2 - 1, 0.0, 50.0)
+            now = turns_begun(np.clip(busy, 0.0, FULLEST), spread_awake, of_turns)
+            alone, begun = now, begun + step * (shared_turns(now, model.class_servers) - begun)
+            turn_in_line = np.clip((begun - 1 + waits) / np.maximum(waits, 1e-9), 0.0, 1.0)
+            asleep += turning * (begun - asleep)
+        class_woken += step * (asleep - class_woken)
         # Of those who hold a token, no more than there are tokens can be at the CPU; the others wait for a token.
         tokens = np.minimum(rho, 1.5) * model.class_servers
         beyond = tokens * (tokens / (1 + tokens)) ** model.class_servers
         before = kept
-        kept = np.clip(1 - model.node_tokens @ beyond / np.maximum(cpu.present, 1e-12), LEAST_KEPT, 1.0)
+        left = np.clip(1 - model.node_tokens @ beyond / np.maximum(cpu.present, 1e-12), LEAST_KEPT, 1.0)
+        kept = kept + step * (left - kept)
         woken = np.asarray(model.seen @ class_woken) if model.wakes else woken
         peak = float(max(cpu.rho.max(initial=0.0), rho.max(initial=0.0)))
-        close, last = abs(peak - last) < CLOSE, peak
-        if close:
+        moving, last = peak - last, peak
+        if abs(moving) < CLOSE:
             break
+        step = max(step / 2, SHORTEST) if moving * moved < 0 else min(step * LONGER, 1.0)
+        moved = moving
+    # Whoever waits, waits for a line that is served as quickly as that; of one worker this is exact, a queue with an
+    # exceptional first service in each busy period (Welch 1964).
     # Arrivals from one pool at the next are smoother than Poisson where traffic is not split on its way (Whitt 1983).
     straight = (1 - model.class_alone) / model.class_stations
     smooth = straight * full**2 * np.minimum(scv - 1, 0.0) / np.sqrt(model.class_servers)
     smooth = smooth / np.maximum(1 - straight * (1 - full**2), 1e-9)
-    wait = waits * mean / (model.class_servers * (1 - full)) * np.maximum(1 + smooth + scv, 0.05) / 2
+    wait = waits * mean / (model.class_servers * (1 - line)) * np.maximum(1 + smooth + scv, 0.05) / 2
     return Stations(
         cpu_rho=cpu.rho,
         class_rho=rho,
@@ -112,8 +139,8 @@ def stations(model: Model, rate: float, arrivals_scv: float = 1.0, held: Floats 
         turn_wait=cpu.turn_wait,
         cpu_behind=cpu.behind,
         cpu_memory=cpu.memory,
-        class_wait=spread(wait, waits, full, scv),
-        class_memory=_memory(mean, model.class_servers, full, scv),
+        class_wait=spread(wait, waits, line, scv),
+        class_memory=_memory(mean, model.class_servers, line, scv),
         woken=woken,
         kept=before,
         straight=straight,
