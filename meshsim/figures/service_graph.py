@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import networkx as nx
 
 from meshsim.scenario.application import Application, Call, Service, Step
+from meshsim.scenario.scale import visits
 
 MOST_NODES = 150
 """More cannot be read, whatever draws them."""
@@ -65,9 +66,9 @@ class ServiceGraph:
 
 def service_graph(application: Application, most: int = MOST_NODES) -> ServiceGraph:
     """The graph of an application, with at most ``most`` nodes besides the client and one rest a layer."""
-    visits, calls = frequencies(application)
+    count, calls = frequencies(application)
     layer = _layers(application)
-    node_of = _names(application, layer, visits, most)
+    node_of = _names(application, layer, count, most)
     used: dict[tuple[str, str], float] = {}
     for (source, target), times in calls.items():
         ends = (node_of.get(source, CLIENT), node_of[target])
@@ -77,9 +78,9 @@ def service_graph(application: Application, most: int = MOST_NODES) -> ServiceGr
     for service in application.services:
         members.setdefault(node_of[service.name], []).append(service.name)
     layer_of = {name: 0 if name == CLIENT else layer[of[0]] for name, of in members.items()}
-    count = {name: 1.0 if name == CLIENT else sum(visits[each] for each in of) for name, of in members.items()}
+    seen = {name: 1.0 if name == CLIENT else sum(count[each] for each in of) for name, of in members.items()}
     rows = _rows(layer_of, used)
-    nodes = [Node(name, layer_of[name], rows[name], count[name], tuple(members[name])) for name in members]
+    nodes = [Node(name, layer_of[name], rows[name], seen[name], tuple(members[name])) for name in members]
     return ServiceGraph(
         tuple(sorted(nodes, key=lambda node: (node.layer, node.row))),
         tuple(Edge(source, target, times) for (source, target), times in sorted(used.items())),
@@ -91,22 +92,17 @@ def frequencies(application: Application) -> tuple[dict[str, float], dict[tuple[
     """Of one request from outside, on average: visits of each service, and calls by (caller, called service)."""
     weights = sum(entry.weight for entry in application.entries)
     known = by_name(application)
-    at: dict[Where, float] = {}
-    visits = {service.name: 0.0 for service in application.services}
+    count = {service.name: 0.0 for service in application.services}
     calls: dict[tuple[str, str], float] = {}
     for entry in application.entries:
-        where = resolved(known, entry.service, entry.endpoint)
-        at[where] = at.get(where, 0.0) + entry.weight / weights
         calls[CLIENT, entry.service] = calls.get((CLIENT, entry.service), 0.0) + entry.weight / weights
-    for where in nx.topological_sort(endpoint_graph(application)):
-        share = at.get(where, 0.0)
-        visits[where[0]] += share
+    for where, share in visits(application).items():
+        count[where[0]] += share
         for call in known[where[0]].endpoint(where[1]).calls():
-            times = share * call.times * call.probability
-            there = resolved(known, call.service, call.endpoint)
-            at[there] = at.get(there, 0.0) + times
-            calls[where[0], there[0]] = calls.get((where[0], there[0]), 0.0) + times
-    return visits, calls
+            calls[where[0], call.service] = (
+                calls.get((where[0], call.service), 0.0) + share * call.times * call.probability
+            )
+    return count, calls
 
 
 def endpoint_graph(application: Application) -> nx.DiGraph[Where]:
@@ -153,11 +149,11 @@ def _layers(application: Application) -> dict[str, int]:
     return layer
 
 
-def _names(application: Application, layer: dict[str, int], visits: dict[str, float], most: int) -> dict[str, str]:
+def _names(application: Application, layer: dict[str, int], count: dict[str, float], most: int) -> dict[str, str]:
     services = [service.name for service in application.services]
     if len(services) <= most:
         return {name: name for name in services}
-    kept = set(sorted(services, key=lambda name: (-visits[name], name))[: max(most - max(layer.values()), 1)])
+    kept = set(sorted(services, key=lambda name: (-count[name], name))[: max(most - max(layer.values()), 1)])
     rest: dict[int, list[str]] = {}
     for name in services:
         if name not in kept:
@@ -170,11 +166,14 @@ def _rows(layer_of: dict[str, int], edges: dict[tuple[str, str], float]) -> dict
     """Order within each layer: by where the callers stand, the most used first where they stand alike."""
     place: dict[str, float] = {}
     rows: dict[str, int] = {}
+    callers_of: dict[str, list[tuple[str, float]]] = {}
+    for (source, target), times in edges.items():
+        callers_of.setdefault(target, []).append((source, times))
     for layer in sorted(set(layer_of.values())):
         here = [name for name, number in layer_of.items() if number == layer]
         wanted: dict[str, tuple[float, float, str]] = {}
         for name in here:
-            callers = [(place[s], times) for (s, t), times in edges.items() if t == name and s in place]
+            callers = [(place[source], times) for source, times in callers_of.get(name, []) if source in place]
             weight = sum(times for _, times in callers)
             centre = sum(at * times for at, times in callers) / weight if weight else 0.5
             wanted[name] = (round(centre, 6), -weight, name)

@@ -138,8 +138,8 @@ def _traffic(setting: Setting) -> None:
         "Requests on their way through", meshes, key="seen", label_visibility="collapsed", width=220,
         help="Whose pods, sidecars and node proxies the requests pass.",
     )  # fmt: skip
-    traffic = import_module(TRAFFIC).traffic
-    traffic(setting, plane, height=CHART_HEIGHT)
+    traffic_here = import_module(TRAFFIC).traffic_here
+    traffic_here(setting, plane, height=CHART_HEIGHT)
 
 
 def _tools(setting: Setting) -> None:
