@@ -6,7 +6,7 @@ call them. Beyond ``MOST_NODES`` the least used services of a layer become one n
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 import networkx as nx
@@ -64,19 +64,32 @@ class ServiceGraph:
         return [node for node in self.nodes if node.layer == layer]
 
 
-def service_graph(application: Application, most: int = MOST_NODES) -> ServiceGraph:
-    """The graph of an application, with at most ``most`` nodes besides the client and one rest a layer."""
+def service_graph(
+    application: Application,
+    most: int = MOST_NODES,
+    *,
+    only: Collection[str] | None = None,
+    first: Collection[str] = (),
+) -> ServiceGraph:
+    """The graph of an application, with at most ``most`` nodes besides the client and one rest a layer.
+
+    ``only``: services that are drawn, and the client; all where left out. ``first``: services that have a node of their
+    own even where others are used more.
+    """
     count, calls = frequencies(application)
     layer = _layers(application)
-    node_of = _names(application, layer, count, most)
+    names = [service.name for service in application.services if only is None or service.name in only]
+    node_of = _names(names, layer, count, most, set(first))
     used: dict[tuple[str, str], float] = {}
     for (source, target), times in calls.items():
+        if target not in node_of or (source != CLIENT and source not in node_of):
+            continue
         ends = (node_of.get(source, CLIENT), node_of[target])
         if ends[0] != ends[1]:
             used[ends] = used.get(ends, 0.0) + times
     members: dict[str, list[str]] = {CLIENT: []}
-    for service in application.services:
-        members.setdefault(node_of[service.name], []).append(service.name)
+    for name in names:
+        members.setdefault(node_of[name], []).append(name)
     layer_of = {name: 0 if name == CLIENT else layer[of[0]] for name, of in members.items()}
     seen = {name: 1.0 if name == CLIENT else sum(count[each] for each in of) for name, of in members.items()}
     rows = _rows(layer_of, used)
@@ -149,11 +162,14 @@ def _layers(application: Application) -> dict[str, int]:
     return layer
 
 
-def _names(application: Application, layer: dict[str, int], count: dict[str, float], most: int) -> dict[str, str]:
-    services = [service.name for service in application.services]
+def _names(
+    services: list[str], layer: dict[str, int], count: dict[str, float], most: int, first: set[str]
+) -> dict[str, str]:
     if len(services) <= most:
         return {name: name for name in services}
-    kept = set(sorted(services, key=lambda name: (-count[name], name))[: max(most - max(layer.values()), 1)])
+    layers = len({layer[name] for name in services})
+    order = sorted(services, key=lambda name: (name not in first, -count[name], name))
+    kept = set(order[: max(most - layers, 1)])
     rest: dict[int, list[str]] = {}
     for name in services:
         if name not in kept:
