@@ -1,11 +1,13 @@
 """Who calls whom, how often, drawn in layers: what the picture of the traffic and the graph page have in common.
 
 Services stand in layers by the longest way of calls that leads to them; within a layer they are put near those that
-call them. Beyond ``MOST_NODES`` the least used services of a layer become one node that says how many they are.
+call them. Beyond ``MOST_NODES`` services that are used least become one node for each caller, or for each layer
+where there are too many callers; it says how many they are.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
@@ -71,7 +73,7 @@ def service_graph(
     only: Collection[str] | None = None,
     first: Collection[str] = (),
 ) -> ServiceGraph:
-    """The graph of an application, with at most ``most`` nodes besides the client and one rest a layer.
+    """The graph of an application, with about ``most`` nodes at most, besides the client.
 
     ``only``: services that are drawn, and the client; all where left out. ``first``: services that have a node of their
     own even where others are used more.
@@ -79,7 +81,7 @@ def service_graph(
     count, calls = frequencies(application)
     layer = _layers(application)
     names = [service.name for service in application.services if only is None or service.name in only]
-    node_of = _names(names, layer, count, most, set(first))
+    node_of = _names(names, layer, count, calls, most, set(first))
     used: dict[tuple[str, str], float] = {}
     for (source, target), times in calls.items():
         if target not in node_of or (source != CLIENT and source not in node_of):
@@ -163,19 +165,44 @@ def _layers(application: Application) -> dict[str, int]:
 
 
 def _names(
-    services: list[str], layer: dict[str, int], count: dict[str, float], most: int, first: set[str]
+    services: list[str],
+    layer: dict[str, int],
+    count: dict[str, float],
+    calls: dict[tuple[str, str], float],
+    most: int,
+    first: set[str],
 ) -> dict[str, str]:
+    """The node of each service. Services that nothing tells apart are all drawn alone, or none of them."""
     if len(services) <= most:
         return {name: name for name in services}
-    layers = len({layer[name] for name in services})
-    order = sorted(services, key=lambda name: (name not in first, -count[name], name))
-    kept = set(order[: max(most - layers, 1)])
-    rest: dict[int, list[str]] = {}
-    for name in services:
-        if name not in kept:
-            rest.setdefault(layer[name], []).append(name)
-    label = {number: f"{len(names):,} more in layer {number}" for number, names in rest.items()}
-    return {name: name if name in kept else label[layer[name]] for name in services}
+    out = Counter(source for source, _ in calls)
+
+    def rank(name: str) -> tuple[bool, float, int]:
+        return (name not in first, -round(count[name], 9), -out[name])
+
+    order = sorted(services, key=lambda name: (rank(name), name))
+    room = max(most * 3 // 4, 1)
+    kept = {name for name in order[:room] if rank(name) < rank(order[room]) or name in first}
+    rest = [name for name in services if name not in kept]
+    caller: dict[str, tuple[float, str]] = {}
+    for (source, target), times in calls.items():
+        caller[target] = max(caller.get(target, (-1.0, "")), (times, source))
+    groups: dict[tuple[int, str], list[str]] = {}
+    for name in rest:
+        groups.setdefault((layer[name], caller[name][1] if name in caller else ""), []).append(name)
+    if len(kept) + len(groups) > most:
+        groups = {}
+        for name in rest:
+            groups.setdefault((layer[name], ""), []).append(name)
+    node_of = {name: name for name in kept}
+    for (number, source), names in groups.items():
+        # Where one caller has groups in several layers, the layer tells them apart.
+        several = sum(other == source for _, other in groups) > 1
+        where = f" below {source}" if source else ""
+        label = f"{len(names):,}{where}" + (f", layer {number}" if source and several else "")
+        node_of |= dict.fromkeys(names, (label if source else f"{len(names):,} more in layer {number}")
+                                 if len(names) > 1 else names[0])  # fmt: skip
+    return node_of
 
 
 def _rows(layer_of: dict[str, int], edges: dict[tuple[str, str], float]) -> dict[str, int]:

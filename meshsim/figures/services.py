@@ -20,9 +20,9 @@ COLOURS = {
 """What the colour of a dot says."""
 SCALE = [[0, "#c9d7e8"], [0.5, "#5a86c5"], [1, "#b3123f"]]
 INTO, OUT_OF = "#dd6611", "#0077aa"
-ROW_PX = 34
-LOWEST, HIGHEST = 330, 640
-LABELLED = 24
+ROW_PX = 46
+LOWEST, HIGHEST = 400, 640
+LABELLED = 20
 """Dots of one layer that have room for a name each."""
 LONGEST = 22
 """Letters of a name."""

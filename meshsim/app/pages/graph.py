@@ -27,8 +27,8 @@ from meshsim.studies.inputs import Settings, prepare_points, read_inputs
 from meshsim.studies.services import Services, service_facts
 from meshsim.studies.setup import Prepared
 
-MOST = 90
-"""Dots; the least used services of a layer are one beyond."""
+MOST = 120
+"""Dots; beyond, services that are used least are drawn together."""
 WHOLE = "all of it"
 AROUND = "the chosen and its neighbours"
 SYNTAX = "Such as: util > 0.7, name ~ cart, cpu >= 0.5 and layer = 2. Fields: " + "; ".join(
@@ -98,8 +98,8 @@ def render() -> None:
     if len(graph.nodes) - 1 < len(only):
         together = sum(len(node.services) for node in graph.nodes if len(node.services) > 1)
         st.markdown(
-            f"{together:,} services that are seldom used are drawn together, by layer. Find them by name, "
-            f"or show only {AROUND}."
+            f"{together:,} services that are used least are drawn together, by who calls them. Find them by name, "
+            f"or draw {AROUND}."
         )
     with st.expander(f"All {len(services.facts):,} services as a table"):
         st.dataframe(table(layer, services), hide_index=True, column_config=PER_CENT)
@@ -136,7 +136,10 @@ def headline(name: str, plane: str, services: Services) -> str:
     calls = sum(services.calls.values()) / services.rps
     full = ""
     if fullest.utilisation >= 1:
-        full = f" Too much comes: the {fullest.busiest} would be busy {fullest.utilisation:.0%} of the time."
+        full = (
+            f" Too much comes: the {fullest.busiest} would have to do "
+            f"{n.digits(fullest.utilisation)} times what it can."
+        )
     elif fullest.busiest:
         full = f" The busiest worker is the {fullest.busiest}: {fullest.utilisation:.0%} of the time."
     return (
@@ -205,20 +208,15 @@ def _chosen(services: Services, hidden: set[str]) -> str:
     if not names:
         st.info("Every service is hidden.")
         return ""
-    if st.session_state.get("service") not in names:
-        st.session_state.pop("service", None)
-    slowest = max(names, key=lambda name: services.facts[name].share)
-    return str(
-        st.selectbox(
-            "Service", names, index=names.index(slowest), key="service", bind="query-params",
-            help="Or click a dot.",
-        )
-    )  # fmt: skip
+    names.sort(key=lambda name: (-services.facts[name].share, name))
+    if st.session_state.get("service", names[0]) not in names:
+        st.session_state["service"] = names[0]
+    help_ = "Or click a dot. Those whose calls take most of the time come first."
+    return str(st.selectbox("Service", names, key="service", bind="query-params", help=help_))
 
 
 def _details(services: Services, name: str) -> None:
     one = services.facts[name]
-    st.markdown(f"#### {plain(name)}")
     worker = f"{one.utilisation:.1%} ({plain(one.busiest)})" if one.busiest else "no limit"
     st.markdown(
         listed_raw(
