@@ -73,8 +73,11 @@ class Visit:
         self.page = self.context.new_page()
 
     def _listen(self, message: Any) -> None:
-        if message.type == "error":
-            self.complaints.append(f"{message.text} ({message.location.get('url', '')})")
+        url = message.location.get("url", "")
+        # Below a page's own address Streamlit first looks for itself there, then at the root.
+        looked_for_itself = "404" in message.text and url.endswith(("/_stcore/health", "/_stcore/host-config"))
+        if message.type == "error" and not looked_for_itself:
+            self.complaints.append(f"{message.text} ({url})")
 
     def open(self, page: str = "", **query: str) -> Any:
         """A page of the app by its name in the address, with the small application unless told otherwise, at rest."""

@@ -29,7 +29,11 @@ def traffic(
 
     ``rps``: requests a second from outside; ``height`` in pixels, at least; ``plan``: places proxies of nodes as in it.
     """
-    picture = scene(application, dataplane, rps, policy=policy, plan=plan)
+    show(scene(application, dataplane, rps, policy=policy, plan=plan), height, key=key)
+
+
+def show(picture: dict[str, Any], height: int = 420, *, key: str = "traffic") -> None:
+    """Draw what ``scene`` made: for callers that keep it."""
     _mount()(data={**picture, "height": max(height, picture["height"])}, key=key, height="content")
 
 
