@@ -59,7 +59,7 @@ def render() -> None:
     st.html(
         cards.cards(shown.rows, shown.refused or report.refused, instant.sources(setting), shown.provenance.price_date)
     )
-    _small_print(shown, report)
+    st.fragment(_small_print)(shown, report)
     instant.look_ahead(setting)
 
 
@@ -156,7 +156,11 @@ def _tools(setting: Setting) -> None:
 
 
 def _small_print(shown: ComparisonReport, approximated: ComparisonReport) -> None:
-    with st.expander("How far to trust it: limits of the approximation, what is assumed, what is not modelled"):
+    label = "How far to trust it: limits of the approximation, what is assumed, what is not modelled"
+    opened = st.expander(label, key="small-print", on_change="rerun")
+    if not opened.open:
+        return
+    with opened:
         reasons = doubts(approximated.rows)
         if reasons:
             st.markdown("**The approximation leaves out or is not good at**\n" + listed(reasons))
