@@ -28,6 +28,7 @@ STYLE = """<style>
   display: inline-block; font-size: 0.78rem; line-height: 1.3; padding: 0 0.45em; margin-right: 0.35em;
   border: 1px solid currentColor; border-radius: 1em; white-space: nowrap;
 }
+.mesh-small { font-size: 0.85rem; line-height: 1.4; margin: 0; }
 .mesh-progress { font-size: 0.85rem; line-height: 1.3; }
 .mesh-progress i { display: block; height: 3px; background: var(--st-primary-color, #0b57a4); border-radius: 2px; }
 .mesh-cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(195px, 1fr)); gap: 0.6rem; }
@@ -36,10 +37,11 @@ STYLE = """<style>
 }
 .mesh-card h3 { font-size: 0.98rem; margin: 0 0 0.15rem; padding: 0; }
 .mesh-card dl {
-  display: grid; grid-template-columns: auto 1fr; gap: 0.05rem 0.6rem; margin: 0 0 0.35rem; font-size: 0.88rem;
+  display: grid; grid-template-columns: auto 1fr; gap: 0.05rem 0.6rem; margin: 0 0 0.35rem; padding: 0;
+  font-size: 0.88rem;
 }
-.mesh-card dt { font-weight: 400; opacity: 0.85; }
-.mesh-card dd { margin: 0; text-align: right; font-variant-numeric: tabular-nums; }
+.mesh-card dt { font-weight: 400; opacity: 0.85; margin: 0; padding: 0; }
+.mesh-card dd { margin: 0; padding: 0; text-align: right; font-variant-numeric: tabular-nums; }
 .mesh-card dd small { display: block; font-size: 0.76rem; opacity: 0.85; }
 @media (max-width: 640px) {
   .stMainBlockContainer { padding-left: 0.8rem; padding-right: 0.8rem; }
@@ -66,6 +68,11 @@ def answer(sentence: str, rows: Sequence[Row], more: str = "") -> str:
     )
 
 
+def small(*sentences: str) -> str:
+    """Small print below a chart."""
+    return f'<p class="mesh-small">{escape(" ".join(sentences))}</p>'
+
+
 def progress(share: float, what: str) -> str:
     """One line of small print over a thin bar; always as high, so that nothing below it jumps."""
     return (
@@ -88,7 +95,7 @@ def cards(
 
 
 def _card(row: Row, sources: Mapping[str, float], price_date: str) -> str:
-    model, gap = row.model_error, row.difference
+    gap = row.difference
     saturated = row.engine == "analytic" and row.utilisation >= 1
     late = [
         ("p50", _estimate(row.latency_us.p50)),
@@ -103,7 +110,7 @@ def _card(row: Row, sources: Mapping[str, float], price_date: str) -> str:
         ("memory", f"{n.memory(row.memory_mib)}"),
         (
             f'<span title="Prices of {escape(price_date)}">a month</span>',
-            f"{n.dollars(row.usd_month)}<small>model {n.band(model.usd_month, n.dollars)}</small>",
+            f"{n.dollars(row.usd_month)}{_model_band(row)}",
         ),
     ]
     listed = "".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in lines)
@@ -111,6 +118,12 @@ def _card(row: Row, sources: Mapping[str, float], price_date: str) -> str:
         f'<section class="mesh-card" style="border-top-color:{look(row.dataplane).colour}">'
         f"<h3>{escape(row.dataplane)}</h3><dl>{listed}</dl>{kind([row])}{_rests_on(sources)}</section>"
     )
+
+
+def _model_band(row: Row) -> str:
+    """How far the errors of the costs could move the money, unless what is reserved sets the price."""
+    band = n.band(row.model_error.usd_month, n.dollars)
+    return "" if len(set(band.split(" to "))) == 1 else f"<small>model {band}</small>"
 
 
 def _estimate(estimate: Estimate) -> str:

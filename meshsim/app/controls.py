@@ -155,6 +155,7 @@ def controls(tools: Callable[[Setting], None] | None = None) -> Setting | None:
             _few_and_all(asked["planes"]),
             selection_mode="multi",
             default=list(DEFAULT_DATAPLANES),
+            wrap=True,
             key="planes",
             bind="query-params",
             persist_state="session",

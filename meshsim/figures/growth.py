@@ -219,11 +219,15 @@ def _here(services: float, heights: list[float]) -> dict[str, Any]:
     words = f"you are here: {numbers.count(services)} services"
     return {
         "type": "scatter",
-        "mode": "lines",
+        "mode": "lines+text",
         "name": words,
+        "showlegend": False,
         "meta": "here",
         "x": [services, services],
         "y": [min(heights), max(heights)],
+        "text": ["", "you are here"],
+        "textposition": "middle right",
+        "textfont": {"color": "#808080"},
         "line": {"color": "#808080", "width": 2, "dash": "4px,3px"},
         "hovertemplate": f"{words}<extra></extra>",
     }

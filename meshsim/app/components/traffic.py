@@ -47,7 +47,7 @@ def traffic_here(setting: Setting, dataplane: str, height: int = 420) -> None:
     copies = setting.services / setting.own
     shown = min(setting.services, setting.own)
     _show(_scene(Place(setting.application, shown, dataplane), setting.rps / max(copies, 1.0)), height, "traffic")
-    if copies > 1:
+    if copies >= 1.5:
         st.markdown(
             f"Shown is one of about {copies:,.0f} copies of the {setting.own} services, at its share of the traffic."
         )
