@@ -58,4 +58,5 @@ CHAPTER = Chapter(
     Guess("How many microseconds does it add to one call, there and back?", 0, 500, 5, 100, "µs"),
     answer,
     "On Anatomy, choose istio-sidecar-wasm-v8 and look for wasm among the steps.",
+    scene,
 )
