@@ -19,10 +19,11 @@ COSTS = {
 }
 
 STYLE = """<style>
+[data-testid="stBaseButton-primary"] p { color: light-dark(#ffffff, #0e1117); }
 .stMainBlockContainer { padding-top: 4.2rem; padding-bottom: 2rem; }
 .mesh-answer {
   margin: 0; padding: 0.6rem 0.9rem; font-size: 1.02rem; line-height: 1.45;
-  border-left: 5px solid var(--st-primary-color, #0b57a4); border-radius: 6px; background: rgba(128, 128, 128, 0.12);
+  border-left: 5px solid light-dark(#0b57a4, #8ec2ff); border-radius: 6px; background: rgba(128, 128, 128, 0.12);
 }
 .mesh-badge {
   display: inline-block; font-size: 0.78rem; line-height: 1.3; padding: 0 0.45em; margin-right: 0.35em;
@@ -30,7 +31,7 @@ STYLE = """<style>
 }
 .mesh-small { font-size: 0.85rem; line-height: 1.4; margin: 0; }
 .mesh-progress { font-size: 0.85rem; line-height: 1.3; }
-.mesh-progress i { display: block; height: 3px; background: var(--st-primary-color, #0b57a4); border-radius: 2px; }
+.mesh-progress i { display: block; height: 3px; background: light-dark(#0b57a4, #8ec2ff); border-radius: 2px; }
 .mesh-cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(195px, 1fr)); gap: 0.6rem; }
 .mesh-card {
   border: 1px solid rgba(128, 128, 128, 0.4); border-top: 4px solid; border-radius: 6px; padding: 0.5rem 0.7rem;

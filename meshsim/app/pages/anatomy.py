@@ -7,8 +7,10 @@ from functools import lru_cache
 import pandas as pd
 import streamlit as st
 
+from meshsim.app import cards
 from meshsim.app.controls import DEFAULT_APPLICATION
 from meshsim.app.text import plain
+from meshsim.app.theme import theme
 from meshsim.figures import PLOTLY_CONFIG
 from meshsim.figures import numbers as n
 from meshsim.figures.journey import (
@@ -45,6 +47,7 @@ def lone(application: str, dataplane: str, entry: str) -> Lone:
 
 def render() -> None:
     """Draw the page once."""
+    st.html(cards.STYLE)
     st.header("Where the microseconds of one request go", anchor=False)
     first, second, third = st.columns(3)
     applications, planes = catalog.names("applications"), catalog.names("dataplanes")
@@ -112,7 +115,7 @@ def _whole(mesh: Lone, base: Lone) -> None:
     shown = st.segmented_control("Colours show", names, default=names[0], required=True, key="icicle-colour")
     against = base if shown == names[1] and mesh.dataplane != BASE else None
     st.plotly_chart(
-        icicle_figure(mesh, base=against),
+        icicle_figure(mesh, base=against, theme=theme()),
         config=PLOTLY_CONFIG,
         alt=f"Icicle chart. {headline(mesh, base)} It is made of {len(mesh.hops)} calls, all in the table below.",
         key="icicle",
@@ -123,7 +126,7 @@ def _whole(mesh: Lone, base: Lone) -> None:
     if mesh.dataplane != BASE:
         st.subheader(f"Difference to {BASE}", anchor=False)
         st.plotly_chart(
-            difference_figure(mesh, base),
+            difference_figure(mesh, base, theme=theme()),
             config=PLOTLY_CONFIG,
             alt=f"Bars: what {mesh.dataplane} adds to the request, by operation. {headline(mesh, base)}",
             key="difference",
@@ -145,7 +148,7 @@ def _one_call(mesh: Lone, base: Lone) -> None:
         with column:
             st.subheader(f"{one.dataplane}: {n.latency(us)} on the way", anchor=False)
             st.plotly_chart(
-                waterfall_figure(one, hop, widest_us=widest),
+                waterfall_figure(one, hop, widest_us=widest, theme=theme()),
                 config=PLOTLY_CONFIG,
                 alt=f"Waterfall over {one.dataplane}: {len(one.on_the_way(hop))} steps of {one.hops[hop].name}, "
                 f"{n.latency(us)} together, without the work of the called service.",
@@ -174,7 +177,7 @@ def _step_by_step(mesh: Lone) -> None:
         f"the {LANE_NAMES[step.space]}: {plain(step.where)}. So far {n.latency(spent)}.{inside}"
     )
     st.plotly_chart(
-        path_figure(mesh, number, at),
+        path_figure(mesh, number, at, theme=theme()),
         config=PLOTLY_CONFIG,
         alt=f"The way of the call through user space, kernel and wire. Step {at} of {len(steps)}: {step.operation} at "
         f"{step.where}, {LANE_NAMES[step.space]}, {n.latency(step.ns / US)}.",

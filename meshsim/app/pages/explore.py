@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-from typing import Any
-
 import streamlit as st
 
-from meshsim.app import approximate, cards, instant
+from meshsim.app import cards, instant
 from meshsim.app.answers import ANSWERS, Question
-from meshsim.app.approximate import Place
 from meshsim.app.components import traffic
 from meshsim.app.controls import STARTS, Setting, controls, reset, start_from
 from meshsim.app.refine import refine
@@ -17,7 +13,6 @@ from meshsim.app.share import share
 from meshsim.app.text import listed, plain
 from meshsim.figures import METRICS, PLOTLY_CONFIG, alt_text, growth_figure, headline
 from meshsim.figures.growth import top_crossovers
-from meshsim.figures.scene import scene
 from meshsim.figures.words import caption, caveats, doubts
 from meshsim.formats.limits import NOT_MODELLED, assumptions
 from meshsim.results.rows import ComparisonReport, GrowthReport
@@ -136,14 +131,7 @@ def _traffic(setting: Setting) -> None:
         "Requests on their way through", meshes, key="seen", label_visibility="collapsed", width=220,
         help="Whose pods, sidecars and node proxies the requests pass.",
     )  # fmt: skip
-    traffic.show(picture(instant.place(setting, str(plane)), float(setting.rps)), CHART_HEIGHT)
-
-
-@lru_cache(maxsize=64)
-def picture(place: Place, rps: float) -> dict[str, Any]:
-    """What moves on the canvas."""
-    ready = approximate.prepared(place)
-    return scene(ready.application, ready.dataplane, rps)
+    traffic.traffic_here(setting, str(plane), CHART_HEIGHT)
 
 
 def _tools(setting: Setting) -> None:

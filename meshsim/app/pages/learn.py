@@ -7,9 +7,12 @@ from functools import lru_cache
 import pandas as pd
 import streamlit as st
 
+from meshsim.app import cards
+from meshsim.app.components.traffic import traffic
 from meshsim.app.learn.chapter import Answer, Chapter, gap
 from meshsim.app.learn.chapters import CHAPTERS
 from meshsim.app.text import plain
+from meshsim.app.theme import inked
 from meshsim.figures import PLOTLY_CONFIG
 from meshsim.figures.numbers import digits
 
@@ -24,6 +27,7 @@ def answered(name: str) -> Answer:
 
 def render() -> None:
     """Draw the page once."""
+    st.html(cards.STYLE)
     st.header("Learn: predict first, then see", anchor=False)
     name = st.segmented_control(
         "Chapter",
@@ -40,6 +44,10 @@ def render() -> None:
     left, right = st.columns([1, 1.15], gap="large")
     with left:
         st.markdown(chapter.text)
+        if chapter.scene is not None:
+            scene = chapter.scene()
+            traffic(scene.application, scene.dataplane, scene.rps, 240, key=f"traffic-{chapter.name}")
+            st.markdown(scene.said)
     with right:
         _predict(chapter)
 
@@ -47,14 +55,9 @@ def render() -> None:
 def _predict(chapter: Chapter) -> None:
     asked = chapter.guess
     st.markdown(f"**Your guess: {plain(asked.question)}**")
-    guess = st.slider(
-        f"In {asked.unit}",
-        float(asked.low),
-        float(asked.high),
-        float(asked.start),
-        float(asked.step),
-        key=f"guess-{chapter.name}",
-    )
+    numbers = (asked.low, asked.high, asked.start, asked.step)
+    kind = int if all(float(number).is_integer() for number in numbers) else float
+    guess = st.slider(f"In {asked.unit}", *map(kind, numbers), key=f"guess-{chapter.name}")
     shown = f"revealed-{chapter.name}"
     if st.button("Reveal", type="primary", key=f"reveal-{chapter.name}"):
         st.session_state[shown] = True
@@ -69,8 +72,9 @@ def _predict(chapter: Chapter) -> None:
     if answer.closed_form:
         st.markdown(f"**Theory.** {plain(answer.closed_form)}")
     if answer.figure is not None:
-        st.plotly_chart(answer.figure, config=PLOTLY_CONFIG, alt=answer.alt, key=f"figure-{chapter.name}")
-    st.dataframe(pd.DataFrame(answer.rows), hide_index=True)
+        st.plotly_chart(inked(answer.figure), config=PLOTLY_CONFIG, alt=answer.alt, key=f"figure-{chapter.name}")
+    with st.expander("The numbers as a table"):
+        st.dataframe(pd.DataFrame(answer.rows), hide_index=True)
     st.markdown(f"From: {plain(answer.engine)}.")
     if chapter.try_this:
-        st.markdown(f"**Next.** {plain(chapter.try_this)}")
+        st.markdown(f"**Next.** {chapter.try_this}")
