@@ -49,7 +49,3 @@ def get_engine_ready() -> None:
     if not compiled.is_kept():
         program = "import os; os.nice(10); from meshsim.engines.compiled import machine_code; machine_code()"
         subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-
-
-if __name__ == "__main__":
-    main()

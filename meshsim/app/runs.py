@@ -30,7 +30,7 @@ MOST_AT_ONCE = 3
 KEPT_S = 7 * 86_400.0
 BEAT_S = 0.5
 SILENT_S = 15.0
-GRACE_S = 1.0
+GRACE_S = 0.5
 """From the wish to cancel until the processes are stopped."""
 
 
@@ -110,7 +110,7 @@ class Run:
         return path.read_text(encoding="utf-8") if path.exists() else ""
 
     def cancel(self) -> None:
-        """Ask it to stop; what does not within a second is ended."""
+        """Ask it to stop; what does not soon is ended."""
         if (self.folder / "report.json").exists():
             return
         (self.folder / "cancel").touch()

@@ -11,7 +11,7 @@ from streamlit.testing.v1 import AppTest
 
 from meshsim.app.main import PAGES
 
-MAIN = Path(__file__).parents[2] / "meshsim" / "app" / "main.py"
+MAIN = Path(__file__).parents[2] / "app.py"
 THERE = [name for name in PAGES if find_spec(f"meshsim.app.pages.{name}") is not None]
 PATIENCE_S = 180
 

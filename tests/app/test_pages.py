@@ -153,6 +153,15 @@ def test_the_server_listens_on_localhost_and_reports_nothing() -> None:
         command(0)
 
 
+def test_no_pages_lie_beside_the_script() -> None:
+    """Streamlit would take them for scripts of their own, and a link to one of them would show nothing."""
+    from pathlib import Path
+
+    (script,) = [Path(word) for word in command() if word.endswith(".py")]
+    assert script.exists()
+    assert not (script.parent / "pages").exists()
+
+
 def test_a_checkout_and_an_installed_package_start_with_the_same_settings() -> None:
     import tomllib
     from pathlib import Path

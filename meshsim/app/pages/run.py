@@ -13,7 +13,7 @@ from meshsim.figures.words import caption, caveats, too_short
 from meshsim.results.rows import ComparisonReport, GrowthReport
 from meshsim.scenario.base import MeshsimError
 
-POLL_S = 0.5
+POLL_S = 0.3
 KINDS = {"here": "compare", "growth": "grow"}
 REQUESTS = (1000, 3000, 12_000, 50_000)
 WORDS = {
