@@ -39,7 +39,7 @@ PAGES = {
     "report": "report",
     "trust": "trust",
 }
-COLOURS = 128
+COLOURS = 256
 """Of a picture; text stays sharp."""
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 
@@ -86,14 +86,18 @@ def prepare(page: Page, name: str) -> None:
         for _ in range(10):
             slider.press("ArrowRight")
         page.get_by_text("11 of ").first.wait_for(timeout=30_000)
+    if name == "run":
+        page.get_by_role("button", name="Start", exact=True).click()
+        page.locator(".js-plotly-plot").first.wait_for(timeout=120_000)
     if name in ("explore", "compare", "report"):
         try:
             page.get_by_text("Simulated").first.wait_for(timeout=120_000)
         except Exception:  # a page that does not simulate of itself
             print(f"{name}: nothing was simulated", file=sys.stderr)
     settle(page)
-    if name == "anatomy-step":
-        page.locator(".js-plotly-plot").last.scroll_into_view_if_needed()
+    if name == "explore":
+        page.get_by_text("Larger sizes are being worked out").wait_for(timeout=120_000, state="detached")
+        settle(page)
     page.mouse.move(0, 0)
     page.wait_for_timeout(700)
 
@@ -110,7 +114,7 @@ def settle(page: Page) -> None:
 def save(png: bytes, path: Path) -> None:
     """With few colours: a third of the bytes."""
     picture: Any = Image.open(io.BytesIO(png)).convert("RGB")
-    picture.quantize(COLOURS, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(path, optimize=True)
+    picture.quantize(COLOURS, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(path, optimize=True)
 
 
 @contextmanager
