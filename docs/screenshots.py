@@ -63,7 +63,9 @@ def main(wanted: list[str]) -> None:
                     reduced_motion="reduce",
                 )
                 page = context.new_page()
-                for name in wanted or PAGES:
+                page.goto(f"{address}/")  # its chart takes longest: begun first, taken last
+                settle(page)
+                for name in sorted(wanted or PAGES, key=lambda one: one == "explore"):
                     page.goto(f"{address}/{PAGES[name]}")
                     prepare(page, name)
                     save(page.screenshot(), FOLDER / f"{name}-{size}-{scheme}.png")
@@ -96,7 +98,7 @@ def prepare(page: Page, name: str) -> None:
             print(f"{name}: nothing was simulated", file=sys.stderr)
     settle(page)
     if name == "explore":
-        page.get_by_text("Larger sizes are being worked out").wait_for(timeout=120_000, state="detached")
+        page.get_by_text("Larger sizes are being worked out").wait_for(timeout=400_000, state="detached")
         settle(page)
     page.mouse.move(0, 0)
     page.wait_for_timeout(700)
