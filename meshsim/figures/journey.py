@@ -175,9 +175,9 @@ def flow_figure(lone: Lone, *, theme: Theme = "light") -> Figure:
     for step in lone.steps:
         place = "between nodes and pods" if step.space == "wire" else step.where
         in_kernel = round(step.ns * step.kernel_share) if step.component != "kernel" else 0
-        for component, ns in ((step.component, step.ns - in_kernel), ("kernel", in_kernel)):
+        for who, ns in ((str(step.component), step.ns - in_kernel), ("kernel", in_kernel)):
             if ns:
-                spent[place, component] = spent.get((place, component), 0) + ns
+                spent[place, who] = spent.get((place, who), 0) + ns
     by_place: dict[str, int] = {}
     for (place, _), ns in spent.items():
         by_place[place] = by_place.get(place, 0) + ns

@@ -8,6 +8,8 @@ import re
 import pytest
 from headless import alone, charts
 
+from meshsim.app.controls import RATES
+from meshsim.app.learn.challenges import CHALLENGES
 from meshsim.app.learn.chapter import MOST_WORDS, gap
 from meshsim.app.learn.chapters import CHAPTERS
 from meshsim.app.pages import anatomy, learn, trust
@@ -114,6 +116,29 @@ def test_a_guess_is_judged_by_its_factor() -> None:
     assert gap(5, 10) == "2 times too little"
     assert gap(0, 0) == "exactly right"
     assert "too little" in gap(0, 10)
+
+
+@pytest.mark.parametrize("challenge", CHALLENGES, ids=lambda challenge: challenge.name)
+def test_a_challenge_can_be_solved_but_not_by_chance(challenge) -> None:
+    solved = {
+        (plane, rps)
+        for plane in EVERY_PLANE
+        for rps in (RATES if challenge.name == "all-it-can-take" else (500,))
+        if all(rule.met for rule in challenge.check(plane, rps))
+    }
+    assert solved
+    assert len({plane for plane, _ in solved}) < len(EVERY_PLANE) / 2 or challenge.name == "all-it-can-take"
+    assert ("no-mesh", 500) not in solved
+    plane, rps = min(solved)
+    app = alone("learn", chapter="challenges").run()
+    app.button(key=f"check-{challenge.name}").click().run()
+    assert "Not yet." in texts(app)
+    app.selectbox(key=f"plane-{challenge.name}").set_value(plane)
+    app.select_slider(key=f"rps-{challenge.name}").set_value(rps)
+    app.button(key=f"check-{challenge.name}").click().run()
+    assert not app.exception
+    assert "Solved." in texts(app)
+    assert "❌" not in texts(app)
 
 
 def test_trust_counts_what_is_there() -> None:
