@@ -118,7 +118,7 @@ def icicle_figure(lone: Lone, *, base: Lone | None = None, theme: Theme = "light
             f"{safe(path[-1])}: {numbers.latency(sizes[path] / US)}, {_signed(by)} against {safe(base.dataplane)}"
             for path, by in zip(ids, more, strict=True)
         ]
-    layout = base_layout(theme, 460)
+    layout = base_layout(theme, 420)
     layout["margin"] = {"l": 4, "r": 4, "t": 8, "b": 8}
     layout["uniformtext"] = {"minsize": 9, "mode": "hide"}
     return {"data": [figure], "layout": layout}

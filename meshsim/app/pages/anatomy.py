@@ -78,10 +78,6 @@ def render() -> None:
         st.error(plain(str(error)))
         return
     st.markdown(f"#### {plain(headline(mesh, base))}")
-    st.markdown(
-        "It is alone: nothing queues, each operation takes its mean, and so the steps add up to the nanosecond. "
-        "Proxies sleep when it comes and must be woken. Services are those of the application's own size."
-    )
     whole, call, path = st.tabs(["The whole request", "One call", "Step by step"])
     with whole:
         _whole(mesh, base)
@@ -89,6 +85,10 @@ def render() -> None:
         _one_call(mesh, base)
     with path:
         _step_by_step(mesh)
+    st.markdown(
+        "It is alone: nothing queues, each operation takes its mean, and so the steps add up to the nanosecond. "
+        "Proxies sleep when it comes and must be woken. Services are those of the application's own size."
+    )
 
 
 def headline(mesh: Lone, base: Lone) -> str:
@@ -112,7 +112,9 @@ def headline(mesh: Lone, base: Lone) -> str:
 
 def _whole(mesh: Lone, base: Lone) -> None:
     names = ["who takes it", f"more than {BASE}"]
-    shown = st.segmented_control("Colours show", names, default=names[0], required=True, key="icicle-colour")
+    shown = st.segmented_control(
+        "Colours show", names, default=names[0], required=True, key="icicle-colour", label_visibility="collapsed"
+    )
     against = base if shown == names[1] and mesh.dataplane != BASE else None
     st.plotly_chart(
         icicle_figure(mesh, base=against, theme=theme()),
@@ -160,10 +162,13 @@ def _one_call(mesh: Lone, base: Lone) -> None:
 
 
 def _step_by_step(mesh: Lone) -> None:
-    number = _which(mesh, "path-hop")
+    left, right = st.columns([1, 1.3], gap="medium")
+    with left:
+        number = _which(mesh, "path-hop")
     steps = mesh.of_hop(number)
-    at = st.slider("Step", 1, max(len(steps), 2), 1, key="step", help="Arrow keys move it.") if len(steps) > 1 else 1
-    at = min(at, len(steps))
+    at = 1
+    if len(steps) > 1:
+        at = right.slider("Step", 1, len(steps), 1, key="step", help="Arrow keys move it.")
     step = steps[at - 1]
     spent = sum(one.ns for one in steps[:at]) / US
     error = f" ± {step.standard_error:.0%} (one standard error)" if step.standard_error else ""
