@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from meshsim.app import approximate, instant
 from meshsim.app.controls import Setting
+from meshsim.app.memory import keep
 from meshsim.results.rows import ComparisonReport
 from meshsim.scenario.base import MeshsimError
 from meshsim.studies.compare import compare
@@ -146,6 +147,7 @@ class Work:
             self.error = error
         finally:
             self._finished.set()
+            keep(f"simulated {type(self.question).__name__}")
 
     def _tell(self, done: int, total: int, what: str) -> None:
         """The progress callback of a study."""

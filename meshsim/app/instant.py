@@ -239,6 +239,12 @@ def growth(setting: Setting, wait_s: float = PATIENCE_S) -> tuple[GrowthReport, 
 
 
 def look_ahead(setting: Setting) -> None:
+    """Have found out what may be asked for next."""
+    _look_ahead(setting.at(requests=0, seed=0))
+
+
+@lru_cache(maxsize=256)  # asking again for the same would find that it is known, but that takes 10 ms
+def _look_ahead(setting: Setting) -> None:
     """Have found out what the next step of a slider asks for: other rates here, the sizes nearby, then all others."""
     here = [setting.at(rps=rate) for rate in RATES]
     near = [setting.at(services=size) for size in sizes_near(setting.services)]

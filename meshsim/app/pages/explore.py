@@ -78,7 +78,7 @@ def approximation(setting: Setting) -> ComparisonReport:
 
 
 def _chart(setting: Setting, simulated: ComparisonReport | None) -> None:
-    complete = instant.curve(setting, 0.25)[1]
+    complete = instant.curve(setting, 0.1)[1]
     st.fragment(run_every=None if complete else POLL_S)(_growth)(setting, simulated, complete)
 
 
