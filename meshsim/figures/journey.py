@@ -19,6 +19,8 @@ LANES = {"user": 2.0, "kernel": 1.0, "wire": 0.0}
 LANE_NAMES = {"user": "user space", "kernel": "kernel", "wire": "wire"}
 MOST_DIFFERENCES = 14
 MOST_PLACES = 14
+WHOLE_COLOUR = "#b9b9b9"
+"""Of what is made of several parts."""
 
 
 def short(operation: str) -> str:
@@ -102,9 +104,12 @@ def icicle_figure(lone: Lone, *, base: Lone | None = None, theme: Theme = "light
         "pathbar": {"visible": True, "thickness": 22},
     }
     if base is None:
-        figure["marker"] = {"colors": [_part_colour(path) for path in ids]}
+        colours = [_part_colour(path) for path in ids]
+        figure["marker"] = {"colors": colours}
+        figure["textfont"] = {"color": [INK["light"] if colour == WHOLE_COLOUR else "#ffffff" for colour in colours]}
         figure["customdata"] = [f"{safe(path[-1])}: {numbers.latency(sizes[path] / US)}" for path in ids]
     else:
+        figure["textfont"] = {"color": INK["light"]}  # on the grey between blue and red, whatever the page
         more = [(sizes[path] - others.get(path, 0)) / US for path in ids]
         reach = max((abs(value) for value in more[1:]), default=1.0) or 1.0
         figure["marker"] = {
@@ -327,7 +332,7 @@ def _tree(lone: Lone) -> dict[tuple[str, ...], int]:
 
 def _part_colour(path: tuple[str, ...]) -> str:
     named = [part for part in path[-2:] if part in COMPONENTS]
-    return COMPONENTS[named[-1]] if named else "#b9b9b9"
+    return COMPONENTS[named[-1]] if named else WHOLE_COLOUR
 
 
 def _marker(component: str) -> dict[str, Any]:
