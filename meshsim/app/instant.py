@@ -21,14 +21,14 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from zlib import crc32
 
-from meshsim.app import approximate
+from meshsim.app import approximate, uploads
 from meshsim.app.approximate import Answer, Approximation, Place
 from meshsim.app.controls import RATES, Setting, all_sizes, sizes_near
 from meshsim.results.rows import GrowthReport, Provenance, Refused, Row
 from meshsim.studies.grow import analytic_crossovers
 from meshsim.studies.inputs import BASELINE, Settings
 from meshsim.studies.point import plain_difference
-from meshsim.studies.question import ask
+from meshsim.studies.question import Common, ask
 from meshsim.studies.setup import Prepared
 
 CURVE = (10, 30, 100, 300, 1000)
@@ -124,13 +124,13 @@ class Desk:
             with self._news:
                 for number, rate in enumerate(rates):
                     point = Point(place, rate)
-                    if isinstance(answer, RuntimeError):
+                    if isinstance(answer, Exception):
                         self._asked.pop(point, None)
                     self._known[point] = answer if isinstance(answer, Exception) else answer[number]
                 while len(self._known) > KEPT_ROWS:
                     self._asked.pop(self._known.popitem(last=False)[0], None)
                 self._news.notify_all()
-            if isinstance(answer, RuntimeError):  # told once; asked again it is tried again
+            if isinstance(answer, Exception):  # told once; asked again it is tried again
                 time.sleep(1)
                 with self._news:
                     for rate in rates:
@@ -247,8 +247,8 @@ def look_ahead(setting: Setting) -> None:
 def _look_ahead(setting: Setting) -> None:
     """Have found out what the next step of a slider asks for: other rates here, the sizes nearby, then all others."""
     here = [setting.at(rps=rate) for rate in RATES]
-    near = [setting.at(services=size) for size in sizes_near(setting.services)]
-    far = [setting.at(services=size) for size in all_sizes() if size <= FAR]
+    near = [setting.at(services=size) for size in sizes_near(setting)]
+    far = [setting.at(services=size) for size in all_sizes(setting.own) if size <= FAR]
     for one in far:  # the last is found out first
         desk().ask(_points(one, one.services), AHEAD)
     for one in [*near, *here]:
@@ -260,8 +260,8 @@ def _look_ahead(setting: Setting) -> None:
 @lru_cache(maxsize=256)
 def _asked(application: str, dataplanes: tuple[str, ...]) -> tuple[Provenance, tuple[str, ...]]:
     """Hashes and the reader's notes, which no rate changes."""
-    asked = ask(application, dataplanes, {"engine": "analytic", "costs": approximate.costs()}, requests=1000,
-                may_approximate=True)  # fmt: skip
+    common: Common = {"engine": "analytic", "costs": approximate.costs()}
+    asked = ask(uploads.source(application), dataplanes, common, requests=1000, may_approximate=True)
     return asked.provenance("grow"), asked.inputs.notes
 
 

@@ -117,6 +117,21 @@ def test_every_file_of_the_report_opens(visit: Visit, server: str) -> None:
     visit.asked[:] = [url for url in visit.asked if url != html.as_uri()]
 
 
+def test_an_application_of_ones_own_is_uploaded_answered_and_reached_by_its_link(visit: Visit) -> None:
+    page = visit.open(planes="linkerd")
+    page.get_by_role("button", name="More").click()
+    chooser = page.locator('input[type="file"]')
+    wrong = {"name": "shop.yaml", "mimeType": "application/yaml", "buffer": b"schema: meshsim/application/1\nnme: x\n"}
+    chooser.set_input_files(wrong)
+    page.get_by_text("shop.yaml:2: nme: ").wait_for(timeout=PATIENCE_MS)
+    chooser.set_input_files(Path(__file__).parents[1] / "data" / "isotope" / "tree-13-services.yaml")
+    page.get_by_text("tree-13-services.yaml with 13 services at 500 requests a second").wait_for(timeout=PATIENCE_MS)
+    assert not page.get_by_test_id("stAlert").filter(has_text="shop.yaml").count()
+    other = visit.context.new_page()
+    other.goto(page.url)
+    other.get_by_text("tree-13-services.yaml with 13 services").wait_for(timeout=PATIENCE_MS)
+
+
 def test_the_first_controls_are_reached_by_keyboard_alone(visit: Visit) -> None:
     page = visit.open()
     services = page.get_by_role("slider", name="Services")

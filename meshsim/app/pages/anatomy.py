@@ -53,6 +53,7 @@ def render() -> None:
     first, second, third = st.columns(3)
     applications, planes = catalog.names("applications"), catalog.names("dataplanes")
     usual = st.session_state.get("app", DEFAULT_APPLICATION)  # the one that the other pages show
+    usual = usual if usual in applications else DEFAULT_APPLICATION
     application = first.selectbox(
         "Application", applications, index=applications.index(usual), key="application", bind="query-params"
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from meshsim.app import cards, instant
+from meshsim.app import cards, instant, uploads
 from meshsim.app.answers import ANSWERS, Question
 from meshsim.app.components import traffic
 from meshsim.app.controls import STARTS, Setting, controls, reset, start_from
@@ -31,7 +31,7 @@ def render() -> None:
     try:
         report = approximation(setting)
     except MeshsimError as error:
-        st.error(str(error))
+        st.error(plain(str(error)))
         return
     question = Question(setting)
     done = ANSWERS.finished(question)
@@ -68,7 +68,7 @@ def _how_sure(report: ComparisonReport) -> str:
 def approximation(setting: Setting) -> ComparisonReport:
     """What the analytic engine says where we are. MeshsimError for wrong input."""
     return ComparisonReport(
-        application=setting.application,
+        application=uploads.file_name(setting.application),
         rps=float(setting.rps),
         rows=instant.rows(setting),
         refused=instant.refused(setting),

@@ -110,6 +110,7 @@ def _what() -> tuple[str | tuple[str, bytes], str, int]:
     first, second, third, fourth = st.columns([1, 1, 1.3, 0.7], vertical_alignment="bottom")
     applications, planes = catalog.names("applications"), catalog.names("dataplanes")
     usual = st.session_state.get("app", DEFAULT_APPLICATION)  # the one that the other pages show
+    usual = usual if usual in applications else DEFAULT_APPLICATION
     name = first.selectbox(
         "Application", applications, index=applications.index(usual), key="application", bind="query-params"
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from meshsim.app import cards, instant, runs
+from meshsim.app import cards, instant, runs, uploads
 from meshsim.app.controls import Setting, controls
 from meshsim.app.downloads import downloads
 from meshsim.app.text import plain
@@ -87,7 +87,7 @@ def _start(setting: Setting, kind: str, requests: int) -> None:
     rps = float(setting.rps) if setting.services == setting.own else setting.own_rps
     asked = runs.Question(
         "compare" if kind == "here" and setting.services == setting.own else "grow",
-        setting.application,
+        uploads.source(setting.application),
         sizes,
         setting.own,
         setting.dataplanes,
