@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+from html import escape
 
 import pytest
-from headless import alone, charts
+from headless import alone, charts, html
 
 from meshsim.app.controls import RATES
 from meshsim.app.learn.challenges import CHALLENGES
@@ -30,7 +31,7 @@ def test_anatomy_over_every_data_plane(plane: str) -> None:
     assert not app.error
     base = anatomy.lone("two-tier", "no-mesh", "client -> fortioclient/fire")
     said = anatomy.headline(anatomy.lone("two-tier", plane, base.entry), base)
-    assert said in texts(app)
+    assert escape(said) in html(app)
     assert all(chart.alt for chart in charts(app))
 
 
@@ -39,7 +40,7 @@ def test_anatomy_of_every_entry_of_the_shop() -> None:
     for entry in app.selectbox(key="entry").options:
         app.selectbox(key="entry").set_value(entry).run()
         assert not app.exception
-        assert entry in texts(app)
+        assert entry in html(app)
 
 
 def test_each_step_is_described_and_they_add_up() -> None:
@@ -144,7 +145,7 @@ def test_a_challenge_can_be_solved_but_not_by_chance(challenge) -> None:
 def test_trust_counts_what_is_there() -> None:
     app = alone("trust").run()
     assert not app.exception
-    assert trust.headline(trust.book(), trust.scoreboards()) in texts(app)
+    assert escape(trust.headline(trust.book(), trust.scoreboards())) in html(app)
     assert len(charts(app)) == len(trust.scoreboards()) >= 1
     table = trust.cost_table(trust.book())
     assert len(table) == len(trust.book().table)

@@ -79,7 +79,7 @@ def render() -> None:
     except MeshsimError as error:
         st.error(plain(str(error)))
         return
-    st.markdown(f"#### {plain(headline(mesh, base))}")
+    st.html(cards.sentence(headline(mesh, base)))
     whole, flow, call, path = st.tabs(["The whole request", "Who and where", "One call", "Step by step"])
     with whole:
         _whole(mesh, base)
