@@ -121,7 +121,7 @@ def controls(tools: Callable[[Setting], None] | None = None) -> Setting | None:
     asked = {key: st.query_params.get_all(key) for key in (*KEYS, "mv")}
     usual = defaults()
     first, second, third = st.columns([1, 1.1, 1.3], vertical_alignment="bottom")
-    applications = _applications(asked["app"])
+    applications = offered(asked["app"])
     application = first.selectbox(
         "Application",
         applications,
@@ -212,7 +212,7 @@ def controls(tools: Callable[[Setting], None] | None = None) -> Setting | None:
     return setting
 
 
-def _applications(asked: list[str]) -> list[str]:
+def offered(asked: list[str]) -> list[str]:
     """The catalogue, what this visitor uploaded, and what a link asks for if it is kept here."""
     own = [*st.session_state.get("uploads", []), *asked, st.session_state.get("app", "")]
     rest = [name for name in dict.fromkeys(own) if "@" in name and uploads.known(name)]

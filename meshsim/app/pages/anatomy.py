@@ -7,8 +7,8 @@ from functools import lru_cache
 import pandas as pd
 import streamlit as st
 
-from meshsim.app import cards
-from meshsim.app.controls import DEFAULT_APPLICATION
+from meshsim.app import cards, uploads
+from meshsim.app.controls import DEFAULT_APPLICATION, offered
 from meshsim.app.text import plain
 from meshsim.app.theme import theme
 from meshsim.figures import PLOTLY_CONFIG
@@ -36,7 +36,7 @@ US = 1000.0
 @lru_cache(maxsize=32)
 def prepared(application: str, dataplane: str) -> Prepared:
     """The application at its own size; its plan is lowered once. One request alone does not care about the rate."""
-    scenario = Scenario(application=application, dataplane=dataplane)
+    scenario = Scenario(application=uploads.source(application), dataplane=dataplane)
     return prepare(scenario.model_copy(update={"load": scenario.load.model_copy(update={"rps": 1.0})}))
 
 
@@ -51,7 +51,7 @@ def render() -> None:
     st.html(cards.STYLE)
     st.header("Where the microseconds of one request go", anchor=False)
     first, second, third = st.columns(3)
-    applications, planes = catalog.names("applications"), catalog.names("dataplanes")
+    applications, planes = offered(st.query_params.get_all("application")), catalog.names("dataplanes")
     usual = st.session_state.get("app", DEFAULT_APPLICATION)  # the one that the other pages show
     usual = usual if usual in applications else DEFAULT_APPLICATION
     application = first.selectbox(

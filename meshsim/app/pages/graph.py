@@ -9,25 +9,26 @@ from functools import lru_cache
 import pandas as pd
 import streamlit as st
 
-from meshsim.app import approximate, cards
-from meshsim.app.controls import DEFAULT_APPLICATION, DEFAULT_RPS, RATES
+from meshsim.app import approximate, cards, uploads
+from meshsim.app.controls import DEFAULT_APPLICATION, DEFAULT_RPS, RATES, offered
 from meshsim.app.text import listed, plain
 from meshsim.app.theme import theme
-from meshsim.app.upload import read, uploader
 from meshsim.figures import PLOTLY_CONFIG
 from meshsim.figures import numbers as n
 from meshsim.figures.find import FIELDS, finder
 from meshsim.figures.service_graph import CLIENT, service_graph
 from meshsim.figures.services import COLOURS, services_alt, services_figure
+from meshsim.formats.load import load_application
 from meshsim.scenario import catalog
 from meshsim.scenario.base import MeshsimError
 from meshsim.studies import defaults
-from meshsim.studies.inputs import Settings, prepare_points, read_inputs
+from meshsim.studies.inputs import Settings, prepare_points
 from meshsim.studies.services import Services, service_facts
 from meshsim.studies.setup import Prepared
 
 MOST = 120
 """Dots; beyond, services that are used least are drawn together."""
+UPLOAD, PROBLEM = "graph-upload", "graph-upload-problem"
 WHOLE = "all of it"
 AROUND = "the chosen and its neighbours"
 SYNTAX = "Such as: util > 0.7, name ~ cart, cpu >= 0.5 and layer = 2. Fields: " + "; ".join(
@@ -36,10 +37,9 @@ SYNTAX = "Such as: util > 0.7, name ~ cart, cpu >= 0.5 and layer = 2. Fields: " 
 
 
 @lru_cache(maxsize=24)
-def prepared(application: str | tuple[str, bytes], dataplane: str) -> Prepared:
-    """Of the catalogue by name, or a file by its name and bytes. Lowered once at the usual rate; any rate is asked."""
-    given = application if isinstance(application, str) else read(*application)[0]
-    inputs = read_inputs(given, [dataplane], defaults.MACHINE, approximate.costs())
+def prepared(application: str, dataplane: str) -> Prepared:
+    """Of the catalogue by name, or one that was uploaded. Lowered once at the usual rate; any rate is asked."""
+    inputs = approximate.inputs(application, dataplane)
     settings = Settings("L7", defaults.GROW_REQUESTS, None, 1, "auto", "spread", defaults.GROW_SAMPLE)
     (one,) = prepare_points(inputs, settings, defaults.RPS, None)
     load = one.scenario.load.model_copy(update={"overload": "simulate"})
@@ -47,14 +47,14 @@ def prepared(application: str | tuple[str, bytes], dataplane: str) -> Prepared:
 
 
 @lru_cache(maxsize=24)
-def layers(application: str | tuple[str, bytes], dataplane: str) -> dict[str, int]:
+def layers(application: str, dataplane: str) -> dict[str, int]:
     """Layer of each service."""
     model = prepared(application, dataplane).application
     return {node.name: node.layer for node in service_graph(model, len(model.services)).nodes}
 
 
 @lru_cache(maxsize=64)
-def facts(application: str | tuple[str, bytes], dataplane: str, rps: float) -> Services:
+def facts(application: str, dataplane: str, rps: float) -> Services:
     """Of every service. MeshsimError where the data plane cannot carry this application."""
     return service_facts(prepared(application, dataplane), rps)
 
@@ -97,14 +97,18 @@ def render() -> None:
             f"{together:,} services that are used least are drawn together, by who calls them. Find them by name, "
             f"or draw {AROUND}."
         )
+    assumed = load_application(uploads.source(application))[1]
+    if assumed:
+        st.markdown("**Assumed**\n" + listed(assumed))
     with st.expander(f"All {len(services.facts):,} services as a table"):
         st.dataframe(table(layer, services), hide_index=True, column_config=PER_CENT)
 
 
-def _what() -> tuple[str | tuple[str, bytes], str, int]:
+def _what() -> tuple[str, str, int]:
     """Application, data plane, requests a second; draws the first row."""
     first, second, third, fourth = st.columns([1, 1, 1.3, 0.7], vertical_alignment="bottom")
-    applications, planes = catalog.names("applications"), catalog.names("dataplanes")
+    applications = offered(st.query_params.get_all("application"))
+    planes = catalog.names("dataplanes")
     usual = st.session_state.get("app", DEFAULT_APPLICATION)  # the one that the other pages show
     usual = usual if usual in applications else DEFAULT_APPLICATION
     name = first.selectbox(
@@ -117,11 +121,29 @@ def _what() -> tuple[str | tuple[str, bytes], str, int]:
         "Requests a second, from outside", RATES, value=DEFAULT_RPS, key="graph-rps", bind="query-params"
     )
     with fourth.popover("Your own", help="A file of yours instead."):
-        own = uploader()
-    file = st.session_state.get("upload")
-    if own is not None and file is not None:
-        return (str(file.name), bytes(file.getvalue())), plane, rps
+        st.file_uploader(
+            "meshsim application or isotope service graph", uploads.ENDINGS, key=UPLOAD,
+            max_upload_size=uploads.MOST_MB, on_change=_take_upload,
+            help="It stays on this machine, for a week: it is read and checked, and nothing in it is executed.",
+        )  # fmt: skip
+    if problem := st.session_state.get(PROBLEM):
+        st.error("  \n".join(plain(line) for line in problem.splitlines()))
     return name, plane, rps
+
+
+def _take_upload() -> None:
+    """Move to the application that was uploaded, or keep what is wrong with it, to be shown."""
+    file = st.session_state.get(UPLOAD)
+    st.session_state[PROBLEM] = None
+    if file is None:
+        return
+    try:
+        name = uploads.keep(file.name, file.getvalue())
+    except (MeshsimError, OSError) as error:
+        st.session_state[PROBLEM] = str(error)
+        return
+    st.session_state.setdefault("uploads", []).append(name)
+    st.session_state["application"] = name
 
 
 def headline(name: str, plane: str, services: Services) -> str:
