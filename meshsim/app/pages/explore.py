@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from meshsim.app import cards, instant, uploads
+from meshsim.app import cards, instant
 from meshsim.app.answers import ANSWERS, Question
 from meshsim.app.components import traffic
 from meshsim.app.controls import STARTS, Setting, controls, reset, start_from
@@ -68,7 +68,7 @@ def _how_sure(report: ComparisonReport) -> str:
 def approximation(setting: Setting) -> ComparisonReport:
     """What the analytic engine says where we are. MeshsimError for wrong input."""
     return ComparisonReport(
-        application=uploads.file_name(setting.application),
+        application=instant.name(setting),
         rps=float(setting.rps),
         rows=instant.rows(setting),
         refused=instant.refused(setting),
