@@ -47,6 +47,7 @@ STYLE = """<style>
 @media (max-width: 640px) {
   .stMainBlockContainer { padding-left: 0.8rem; padding-right: 0.8rem; }
   .mesh-answer { font-size: 0.95rem; }
+  .stMainBlockContainer h2 { font-size: 1.4rem; padding: 0; }
 }
 </style>"""
 
@@ -72,6 +73,11 @@ def answer(sentence: str, rows: Sequence[Row], more: str = "") -> str:
 def small(*sentences: str) -> str:
     """Small print below a chart."""
     return f'<p class="mesh-small">{escape(" ".join(sentences))}</p>'
+
+
+def sentence(text: str, mark: str = "") -> str:
+    """An answer that is no simulation's: in the same box, behind a ``badge``."""
+    return f'<p class="mesh-answer" data-testid="answer">{mark}{escape(text)}</p>'
 
 
 def progress(share: float, what: str) -> str:

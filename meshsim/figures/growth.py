@@ -60,6 +60,8 @@ def growth_figure(
     data += _crossing_marks(top_crossovers(report, metric), lines, what, factor, log_y)
 
     sizes = sorted({float(row.services) for row in report.rows})
+    if len(sizes) == 1:  # one simulated size on a computed curve
+        sizes = sorted({*sizes, *(float(row.services) for row in report.curve)})
     xs = sizes + ([here] if here is not None else [])
     layout = base_layout(theme, height)
     layout["hovermode"] = "closest"

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from html import escape
 
 import pytest
-from headless import alone, charts
+from headless import alone, charts, html
 
+from meshsim.app.controls import RATES
+from meshsim.app.learn.challenges import CHALLENGES
 from meshsim.app.learn.chapter import MOST_WORDS, gap
 from meshsim.app.learn.chapters import CHAPTERS
 from meshsim.app.pages import anatomy, learn, trust
@@ -28,7 +31,7 @@ def test_anatomy_over_every_data_plane(plane: str) -> None:
     assert not app.error
     base = anatomy.lone("two-tier", "no-mesh", "client -> fortioclient/fire")
     said = anatomy.headline(anatomy.lone("two-tier", plane, base.entry), base)
-    assert said in texts(app)
+    assert escape(said) in html(app)
     assert all(chart.alt for chart in charts(app))
 
 
@@ -37,7 +40,7 @@ def test_anatomy_of_every_entry_of_the_shop() -> None:
     for entry in app.selectbox(key="entry").options:
         app.selectbox(key="entry").set_value(entry).run()
         assert not app.exception
-        assert entry in texts(app)
+        assert entry in html(app)
 
 
 def test_each_step_is_described_and_they_add_up() -> None:
@@ -116,10 +119,33 @@ def test_a_guess_is_judged_by_its_factor() -> None:
     assert "too little" in gap(0, 10)
 
 
+@pytest.mark.parametrize("challenge", CHALLENGES, ids=lambda challenge: challenge.name)
+def test_a_challenge_can_be_solved_but_not_by_chance(challenge) -> None:
+    solved = {
+        (plane, rps)
+        for plane in EVERY_PLANE
+        for rps in (RATES if challenge.name == "all-it-can-take" else (500,))
+        if all(rule.met for rule in challenge.check(plane, rps))
+    }
+    assert solved
+    assert len({plane for plane, _ in solved}) < len(EVERY_PLANE) / 2 or challenge.name == "all-it-can-take"
+    assert ("no-mesh", 500) not in solved
+    plane, rps = min(solved)
+    app = alone("learn", chapter="challenges").run()
+    app.button(key=f"check-{challenge.name}").click().run()
+    assert "Not yet." in texts(app)
+    app.selectbox(key=f"plane-{challenge.name}").set_value(plane)
+    app.select_slider(key=f"rps-{challenge.name}").set_value(rps)
+    app.button(key=f"check-{challenge.name}").click().run()
+    assert not app.exception
+    assert "Solved." in texts(app)
+    assert "❌" not in texts(app)
+
+
 def test_trust_counts_what_is_there() -> None:
     app = alone("trust").run()
     assert not app.exception
-    assert trust.headline(trust.book(), trust.scoreboards()) in texts(app)
+    assert escape(trust.headline(trust.book(), trust.scoreboards())) in html(app)
     assert len(charts(app)) == len(trust.scoreboards()) >= 1
     table = trust.cost_table(trust.book())
     assert len(table) == len(trust.book().table)

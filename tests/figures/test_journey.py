@@ -9,6 +9,7 @@ from meshsim.figures import as_figure
 from meshsim.figures.journey import (
     difference_figure,
     differences,
+    flow_figure,
     icicle_figure,
     path_figure,
     waterfall_figure,
@@ -63,6 +64,26 @@ def test_the_icicle_is_a_tree_whose_parts_fit_into_their_whole(base, theme) -> N
     coloured = icicle_figure(request, base=base, theme=theme)["data"][0]
     assert coloured["marker"]["cmax"] == -coloured["marker"]["cmin"] > 0
     as_figure(icicle_figure(request, base=base))
+
+
+@pytest.mark.parametrize("plane", PLANES)
+def test_what_flows_in_flows_out(plane: str) -> None:
+    request = lone("online-boutique", plane, ENTRY)
+    figure = flow_figure(request)
+    as_figure(figure)
+    (sankey,) = figure["data"]
+    link = sankey["link"]
+    names = [label.split(", ")[0] for label in sankey["node"]["label"]]
+    for number, name in enumerate(names):
+        into = sum(us for target, us in zip(link["target"], link["value"], strict=True) if target == number)
+        out = sum(us for source, us in zip(link["source"], link["value"], strict=True) if source == number)
+        if into and out:
+            assert into == pytest.approx(out), name
+        elif number == 0:
+            assert out == pytest.approx(request.latency_ns / 1000)
+    by_kernel = sum(us for target, us in zip(link["target"], link["value"], strict=True) if names[target] == "kernel")
+    table = arithmetic(request.steps)
+    assert by_kernel >= table.loc[table["who"] == "kernel", "together, µs"].sum()
 
 
 def test_the_waterfall_has_every_step_of_the_way_and_ends_at_its_length() -> None:

@@ -16,6 +16,7 @@ from meshsim.figures import numbers as n
 from meshsim.figures.journey import (
     LANE_NAMES,
     difference_figure,
+    flow_figure,
     hop_label,
     icicle_figure,
     path_figure,
@@ -78,10 +79,12 @@ def render() -> None:
     except MeshsimError as error:
         st.error(plain(str(error)))
         return
-    st.markdown(f"#### {plain(headline(mesh, base))}")
-    whole, call, path = st.tabs(["The whole request", "One call", "Step by step"])
+    st.html(cards.sentence(headline(mesh, base)))
+    whole, flow, call, path = st.tabs(["The whole request", "Who and where", "One call", "Step by step"])
     with whole:
         _whole(mesh, base)
+    with flow:
+        _flow(mesh)
     with call:
         _one_call(mesh, base)
     with path:
@@ -137,6 +140,17 @@ def _whole(mesh: Lone, base: Lone) -> None:
     with st.popover("Show the arithmetic"):
         st.markdown(f"{len(mesh.steps)} steps, summed by operation. Their sum is the latency of the request.")
         st.dataframe(arithmetic(mesh.steps), hide_index=True)
+
+
+def _flow(mesh: Lone) -> None:
+    st.plotly_chart(
+        flow_figure(mesh, theme=theme()),
+        config=PLOTLY_CONFIG,
+        alt="Sankey diagram: the time of the request by where it is spent and by whom. "
+        f"{n.latency(mesh.latency_ns / US)} in all; the arithmetic of the first tab has the same sums as a table.",
+        key="flow",
+    )
+    st.markdown("Left: the whole time. In the middle: the pod or proxy where it is spent. Right: who spends it there.")
 
 
 def _one_call(mesh: Lone, base: Lone) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
-from html import escape
 
 import pandas as pd
 import streamlit as st
@@ -71,10 +70,7 @@ def render() -> None:
     except MeshsimError as error:
         st.error(plain(str(error)))
         return
-    st.html(
-        f'<p class="mesh-answer" data-testid="answer">{cards.badge(*cards.ANALYTIC)}'
-        f"{escape(headline(model.name, plane, services))}</p>"
-    )
+    st.html(cards.sentence(headline(model.name, plane, services), cards.badge(*cards.ANALYTIC)))
     hidden, found, colour, part = _filters(layer, services)
     left, right = st.columns([2.1, 1], gap="medium")
     with right:

@@ -1,4 +1,4 @@
-"""Eight short chapters: read, predict, then see what the engines say."""
+"""Eight short chapters: read, predict, then see what the engines say. And tasks that are checked."""
 
 from __future__ import annotations
 
@@ -9,13 +9,17 @@ import streamlit as st
 
 from meshsim.app import cards
 from meshsim.app.components.traffic import traffic
+from meshsim.app.controls import DEFAULT_RPS, RATES
+from meshsim.app.learn.challenges import CHALLENGES
 from meshsim.app.learn.chapter import Answer, Chapter, gap
 from meshsim.app.learn.chapters import CHAPTERS
 from meshsim.app.text import plain
 from meshsim.app.theme import inked
 from meshsim.figures import PLOTLY_CONFIG
 from meshsim.figures.numbers import digits
+from meshsim.scenario import catalog
 
+PLAYGROUND = "challenges"
 BY_NAME = {chapter.name: chapter for chapter in CHAPTERS}
 
 
@@ -31,13 +35,16 @@ def render() -> None:
     st.header("Learn: predict first, then see", anchor=False)
     name = st.segmented_control(
         "Chapter",
-        list(BY_NAME),
+        [*BY_NAME, PLAYGROUND],
         default=CHAPTERS[0].name,
         required=True,
         key="chapter",
         bind="query-params",
         help="They build on each other; each takes a minute.",
     )
+    if name == PLAYGROUND:
+        _challenges()
+        return
     number = next(at for at, chapter in enumerate(CHAPTERS) if chapter.name == name)
     chapter = CHAPTERS[number]
     st.subheader(f"{number + 1}. {chapter.title}", anchor=False)
@@ -50,6 +57,28 @@ def render() -> None:
             st.markdown(scene.said)
     with right:
         _predict(chapter)
+
+
+def _challenges() -> None:
+    st.subheader("Challenges", anchor=False)
+    st.markdown("Choose, check, think, choose again. Explore, Anatomy and Trust know the answers.")
+    planes = catalog.names("dataplanes")
+    for challenge in CHALLENGES:
+        with st.container(border=True):
+            st.markdown(f"**{plain(challenge.text)}**")
+            with st.container(horizontal=True, vertical_alignment="bottom"):
+                plane = st.selectbox("Data plane", planes, index=planes.index("no-mesh"), width=260,
+                                     key=f"plane-{challenge.name}")  # fmt: skip
+                rps = st.select_slider("Requests a second", RATES, value=DEFAULT_RPS, width=320,
+                                       key=f"rps-{challenge.name}")  # fmt: skip
+                asked = st.button("Check", key=f"check-{challenge.name}")
+            if asked:
+                rules = challenge.check(plane, rps)
+                st.markdown("\n".join(
+                    f"- {'✅' if rule.met else '❌'} {plain(rule.asked)}: {plain(rule.seen)}" for rule in rules
+                ))  # fmt: skip
+                solved = all(rule.met for rule in rules)
+                st.markdown(f"**{'Solved.' if solved else 'Not yet.'}** From the analytic engine, an approximation.")
 
 
 def _predict(chapter: Chapter) -> None:

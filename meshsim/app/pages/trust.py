@@ -39,7 +39,7 @@ def render() -> None:
     st.html(cards.STYLE)
     st.header("How far to trust it", anchor=False)
     boards = scoreboards()
-    st.markdown(f"#### {plain(headline(book(), boards))}")
+    st.html(cards.sentence(headline(book(), boards)))
     tabs = st.tabs(["Measured against predicted", "Costs", "What is left out", "Who can do what", "Words"])
     with tabs[0]:
         _validation(boards)
