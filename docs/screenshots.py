@@ -68,6 +68,8 @@ def main(wanted: list[str]) -> None:
                 for name in sorted(wanted or PAGES, key=lambda one: one == "explore"):
                     page.goto(f"{address}/{PAGES[name]}")
                     prepare(page, name)
+                    if page.get_by_test_id("stException").count():
+                        raise SystemExit(f"{name}: {page.get_by_test_id('stException').first.inner_text()}")
                     save(page.screenshot(), FOLDER / f"{name}-{size}-{scheme}.png")
                 context.close()
         chromium.close()

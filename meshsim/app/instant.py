@@ -150,6 +150,11 @@ def desk() -> Desk:
     return Desk(min(os.cpu_count() or 1, 2))
 
 
+def name(setting: Setting) -> str:
+    """Of the application, as its file says."""
+    return approximate.inputs(setting.application, setting.dataplanes[0]).application.name
+
+
 def rate_at(setting: Setting, services: int) -> float:
     """Requests a second at another size, each service keeping its traffic; in the very steps of ``grow``."""
     return setting.own_rps * services / setting.own
@@ -226,7 +231,7 @@ def growth(setting: Setting, wait_s: float = PATIENCE_S) -> tuple[GrowthReport, 
     grown, complete = curve(setting, wait_s)
     return (
         GrowthReport(
-            application=setting.application,
+            application=name(setting),
             rate="per-service",
             rows=grown,
             crossovers=analytic_crossovers(grown) if complete else [],

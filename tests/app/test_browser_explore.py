@@ -125,11 +125,11 @@ def test_an_application_of_ones_own_is_uploaded_answered_and_reached_by_its_link
     chooser.set_input_files(wrong)
     page.get_by_text("shop.yaml:2: nme: ").wait_for(timeout=PATIENCE_MS)
     chooser.set_input_files(Path(__file__).parents[1] / "data" / "isotope" / "tree-13-services.yaml")
-    page.get_by_text("tree-13-services.yaml with 13 services at 500 requests a second").wait_for(timeout=PATIENCE_MS)
+    page.get_by_text("tree-13-services with 13 services at 500 requests a second").wait_for(timeout=PATIENCE_MS)
     assert not page.get_by_test_id("stAlert").filter(has_text="shop.yaml").count()
     other = visit.context.new_page()
     other.goto(page.url)
-    other.get_by_text("tree-13-services.yaml with 13 services").wait_for(timeout=PATIENCE_MS)
+    other.get_by_text("tree-13-services with 13 services").wait_for(timeout=PATIENCE_MS)
 
 
 def test_the_first_controls_are_reached_by_keyboard_alone(visit: Visit) -> None:

@@ -132,6 +132,23 @@ def test_the_simulation_replaces_the_approximation_and_says_how_sure_it_is() -> 
     assert {"sampling", "analytic", "here"} <= kinds
 
 
+def test_the_chart_is_there_as_a_table() -> None:
+    from meshsim.app.pages.explore import growth_table
+
+    setting = HERE.at(dataplanes=("no-mesh", "linkerd"))
+    report, complete = instant.growth(setting)
+    assert complete
+    table = growth_table(report, None, "p50")
+    assert list(table.columns) == ["no-mesh", "linkerd"]
+    assert list(table.index) == instant.sizes(setting)
+    assert all(cell.endswith((" µs", " ms")) for cell in table.to_numpy().ravel())
+    app = explore(planes="linkerd").run()
+    app.session_state["growth-table"] = True
+    app.run()
+    assert not app.exception
+    assert len(app.dataframe) == 1
+
+
 def test_what_is_instant_is_what_the_study_says() -> None:
     """The table of the app is the study's: the same engine, plans and prices."""
     from meshsim.studies.compare import compare

@@ -120,4 +120,4 @@ def test_the_page_moves_to_what_was_uploaded_and_says_what_is_wrong() -> None:
     assert not app.exception
     assert not app.error
     assert app.selectbox(key="app").value.startswith("tree.yaml@")
-    assert "tree.yaml with 13 services at 500 requests a second" in html(app)
+    assert "tree with 13 services at 500 requests a second" in html(app)

@@ -11,6 +11,7 @@ from meshsim.app.controls import Setting, all_sizes, controls, own_size, put
 from meshsim.app.links import permalink
 from meshsim.app.refine import refine
 from meshsim.app.text import plain
+from meshsim.app.theme import theme
 from meshsim.figures import PLOTLY_CONFIG
 from meshsim.figures import numbers as n
 from meshsim.figures.pair import pair_alt, pair_figure, pair_sentence
@@ -51,7 +52,7 @@ def render() -> None:
         for warning in caveats([row]):
             st.warning(plain(f"{name}: {warning}"))
     st.plotly_chart(
-        pair_figure(shown.a, shown.b, shown.difference),
+        pair_figure(shown.a, shown.b, shown.difference, theme=theme()),
         config=PLOTLY_CONFIG,
         alt=pair_alt(shown.a, shown.b, shown.difference),
         key="pair",

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import pandas as pd
 import streamlit as st
 
-from meshsim.app import cards, instant, uploads
+from meshsim.app import cards, instant
 from meshsim.app.answers import ANSWERS, Question
 from meshsim.app.components import traffic
 from meshsim.app.controls import STARTS, Setting, controls, reset, start_from
@@ -12,7 +13,9 @@ from meshsim.app.refine import refine
 from meshsim.app.share import share
 from meshsim.app.text import listed, plain
 from meshsim.figures import METRICS, PLOTLY_CONFIG, alt_text, growth_figure, headline
+from meshsim.figures import numbers as n
 from meshsim.figures.growth import top_crossovers
+from meshsim.figures.metrics import metric_named
 from meshsim.figures.words import caption, caveats, doubts
 from meshsim.formats.limits import NOT_MODELLED, assumptions
 from meshsim.results.rows import ComparisonReport, GrowthReport
@@ -68,7 +71,7 @@ def _how_sure(report: ComparisonReport) -> str:
 def approximation(setting: Setting) -> ComparisonReport:
     """What the analytic engine says where we are. MeshsimError for wrong input."""
     return ComparisonReport(
-        application=uploads.file_name(setting.application),
+        application=instant.name(setting),
         rps=float(setting.rps),
         rows=instant.rows(setting),
         refused=instant.refused(setting),
@@ -114,6 +117,20 @@ def _growth(setting: Setting, simulated: ComparisonReport | None, was_complete: 
         numbered.append("Larger sizes are being worked out.")
     sampled = any(trace.get("meta") == "sampling" for trace in figure["data"])
     st.html(cards.small(*numbered, caption(metric, sampled=sampled)))
+    table = st.expander("The chart as a table", key="growth-table", on_change="rerun")
+    if table.open:
+        table.dataframe(growth_table(report, simulated, metric))
+
+
+def growth_table(report: GrowthReport, simulated: ComparisonReport | None, metric: str) -> pd.DataFrame:
+    """What the chart shows: a row a size, a column a data plane, the values in words with unit and interval."""
+    what = metric_named(metric)
+    rows = [*report.rows, *(with_simulation(report, simulated, metric).rows if simulated else [])]
+    said = {(row.services, row.dataplane): n.interval(what.of(row), what.show) for row in rows}  # simulated ones last
+    sizes = sorted({services for services, _ in said})
+    planes = list(dict.fromkeys(row.dataplane for row in rows))
+    cells = [[said.get((services, plane), "") for plane in planes] for services in sizes]
+    return pd.DataFrame(cells, columns=planes, index=pd.Index(sizes, name="services"))
 
 
 def with_simulation(report: GrowthReport, simulated: ComparisonReport | None, metric: str) -> GrowthReport:

@@ -8,6 +8,7 @@ from meshsim.app import cards, instant, runs, uploads
 from meshsim.app.controls import Setting, controls
 from meshsim.app.downloads import downloads
 from meshsim.app.text import plain
+from meshsim.app.theme import theme
 from meshsim.figures import METRICS, PLOTLY_CONFIG, alt_text, comparison_figure, growth_figure, headline
 from meshsim.figures.words import caption, caveats, too_short
 from meshsim.results.rows import ComparisonReport, GrowthReport
@@ -143,12 +144,19 @@ def _growth(report: GrowthReport) -> None:
     if short := too_short(report, metric):
         st.info(plain(short))
         return
-    st.plotly_chart(growth_figure(report, metric), config=PLOTLY_CONFIG, alt=alt_text(report, metric), key="run-growth")
+    st.plotly_chart(
+        growth_figure(report, metric, theme=theme()),
+        config=PLOTLY_CONFIG,
+        alt=alt_text(report, metric),
+        key="run-growth",
+    )
     st.markdown(plain(caption(metric)))
 
 
 def _comparison(report: ComparisonReport) -> None:
-    st.plotly_chart(comparison_figure(report), config=PLOTLY_CONFIG, alt=alt_text(report), key="run-comparison")
+    st.plotly_chart(
+        comparison_figure(report, theme=theme()), config=PLOTLY_CONFIG, alt=alt_text(report), key="run-comparison"
+    )
 
 
 def _seconds(value: float) -> str:
