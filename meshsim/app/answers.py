@@ -13,9 +13,10 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from meshsim.app import approximate, instant
+from meshsim.app import approximate, instant, uploads
 from meshsim.app.controls import Setting
-from meshsim.results.rows import ComparisonReport
+from meshsim.app.memory import keep
+from meshsim.results.rows import ComparisonReport, Provenance
 from meshsim.scenario.base import MeshsimError
 from meshsim.studies.compare import compare
 from meshsim.studies.grow import grow
@@ -87,8 +88,9 @@ def simulated(
 
     Raises MeshsimError for wrong input, OverloadedError if no data plane can carry the load.
     """
-    from meshsim.app.links import as_cli, at_own_size
+    from meshsim.app.links import at_own_size
 
+    source = uploads.source(setting.application)
     common: Common = {
         "requests": setting.requests,
         "seed": setting.seed,
@@ -97,18 +99,25 @@ def simulated(
         "should_stop": should_stop,
     }
     if at_own_size(setting):
-        return compare(setting.application, setting.dataplanes, float(setting.rps), **common).report
+        found = compare(source, setting.dataplanes, float(setting.rps), **common).report
+        return found.model_copy(update={"provenance": _with_command(found.provenance, setting)})
     sizes = [setting.services]
-    grown = grow(setting.application, sizes, setting.dataplanes, setting.own_rps, "per-service", **common).report
+    grown = grow(source, sizes, setting.dataplanes, setting.own_rps, "per-service", **common).report
     return ComparisonReport(
         application=grown.application,
         rps=float(setting.rps),
         rows=grown.rows,
-        provenance=grown.provenance.model_copy(update={"command": as_cli(setting, "auto")}),
+        provenance=_with_command(grown.provenance, setting),
         refused=grown.refused,
         notes=grown.notes,
         partial=grown.partial,
     )
+
+
+def _with_command(provenance: Provenance, setting: Setting) -> Provenance:
+    from meshsim.app.links import as_cli
+
+    return provenance.model_copy(update={"command": as_cli(setting, "auto")})
 
 
 class Work:
@@ -146,6 +155,7 @@ class Work:
             self.error = error
         finally:
             self._finished.set()
+            keep(f"simulated {type(self.question).__name__}")
 
     def _tell(self, done: int, total: int, what: str) -> None:
         """The progress callback of a study."""

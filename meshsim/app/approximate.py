@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
+from meshsim.app import uploads
 from meshsim.costs.books import Costs
 from meshsim.engines import analytic
 from meshsim.plan.plan import Plan
@@ -57,7 +58,7 @@ def costs() -> Costs:
 @lru_cache(maxsize=256)
 def inputs(application: str, dataplane: str) -> Inputs:
     """The application, the data plane, the usual machine and costs, read in."""
-    return read_inputs(application, [dataplane], defaults.MACHINE, costs())
+    return read_inputs(uploads.source(application), [dataplane], defaults.MACHINE, costs())
 
 
 @lru_cache(maxsize=KEPT_PLANS)

@@ -19,31 +19,35 @@ COSTS = {
 }
 
 STYLE = """<style>
+[data-testid="stBaseButton-primary"] p { color: light-dark(#ffffff, #0e1117); }
 .stMainBlockContainer { padding-top: 4.2rem; padding-bottom: 2rem; }
 .mesh-answer {
   margin: 0; padding: 0.6rem 0.9rem; font-size: 1.02rem; line-height: 1.45;
-  border-left: 5px solid var(--st-primary-color, #0b57a4); border-radius: 6px; background: rgba(128, 128, 128, 0.12);
+  border-left: 5px solid light-dark(#0b57a4, #8ec2ff); border-radius: 6px; background: rgba(128, 128, 128, 0.12);
 }
 .mesh-badge {
   display: inline-block; font-size: 0.78rem; line-height: 1.3; padding: 0 0.45em; margin-right: 0.35em;
   border: 1px solid currentColor; border-radius: 1em; white-space: nowrap;
 }
+.mesh-small { font-size: 0.85rem; line-height: 1.4; margin: 0; }
 .mesh-progress { font-size: 0.85rem; line-height: 1.3; }
-.mesh-progress i { display: block; height: 3px; background: var(--st-primary-color, #0b57a4); border-radius: 2px; }
+.mesh-progress i { display: block; height: 3px; background: light-dark(#0b57a4, #8ec2ff); border-radius: 2px; }
 .mesh-cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(195px, 1fr)); gap: 0.6rem; }
 .mesh-card {
   border: 1px solid rgba(128, 128, 128, 0.4); border-top: 4px solid; border-radius: 6px; padding: 0.5rem 0.7rem;
 }
 .mesh-card h3 { font-size: 0.98rem; margin: 0 0 0.15rem; padding: 0; }
 .mesh-card dl {
-  display: grid; grid-template-columns: auto 1fr; gap: 0.05rem 0.6rem; margin: 0 0 0.35rem; font-size: 0.88rem;
+  display: grid; grid-template-columns: auto 1fr; gap: 0.05rem 0.6rem; margin: 0 0 0.35rem; padding: 0;
+  font-size: 0.88rem;
 }
-.mesh-card dt { font-weight: 400; opacity: 0.85; }
-.mesh-card dd { margin: 0; text-align: right; font-variant-numeric: tabular-nums; }
+.mesh-card dt { font-weight: 400; opacity: 0.85; margin: 0; padding: 0; }
+.mesh-card dd { margin: 0; padding: 0; text-align: right; font-variant-numeric: tabular-nums; }
 .mesh-card dd small { display: block; font-size: 0.76rem; opacity: 0.85; }
 @media (max-width: 640px) {
   .stMainBlockContainer { padding-left: 0.8rem; padding-right: 0.8rem; }
   .mesh-answer { font-size: 0.95rem; }
+  .stMainBlockContainer h2 { font-size: 1.4rem; padding: 0; }
 }
 </style>"""
 
@@ -64,6 +68,16 @@ def answer(sentence: str, rows: Sequence[Row], more: str = "") -> str:
         f'<p class="mesh-answer" data-testid="answer">{kind(rows)}{escape(sentence)}'
         f"{f' <span>{escape(more)}</span>' if more else ''}</p>"
     )
+
+
+def small(*sentences: str) -> str:
+    """Small print below a chart."""
+    return f'<p class="mesh-small">{escape(" ".join(sentences))}</p>'
+
+
+def sentence(text: str, mark: str = "") -> str:
+    """An answer that is no simulation's: in the same box, behind a ``badge``."""
+    return f'<p class="mesh-answer" data-testid="answer">{mark}{escape(text)}</p>'
 
 
 def progress(share: float, what: str) -> str:
@@ -88,7 +102,7 @@ def cards(
 
 
 def _card(row: Row, sources: Mapping[str, float], price_date: str) -> str:
-    model, gap = row.model_error, row.difference
+    gap = row.difference
     saturated = row.engine == "analytic" and row.utilisation >= 1
     late = [
         ("p50", _estimate(row.latency_us.p50)),
@@ -103,7 +117,7 @@ def _card(row: Row, sources: Mapping[str, float], price_date: str) -> str:
         ("memory", f"{n.memory(row.memory_mib)}"),
         (
             f'<span title="Prices of {escape(price_date)}">a month</span>',
-            f"{n.dollars(row.usd_month)}<small>model {n.band(model.usd_month, n.dollars)}</small>",
+            f"{n.dollars(row.usd_month)}{_model_band(row)}",
         ),
     ]
     if row.reality is not None and not saturated:
@@ -124,6 +138,12 @@ def _reality(row: Row) -> str:
     return badge(
         "extrapolated", f"Real meshes were not measured under such conditions: {'; '.join(row.reality.outside)}"
     )
+
+
+def _model_band(row: Row) -> str:
+    """How far the errors of the costs could move the money, unless what is reserved sets the price."""
+    band = n.band(row.model_error.usd_month, n.dollars)
+    return "" if len(set(band.split(" to "))) == 1 else f"<small>model {band}</small>"
 
 
 def _estimate(estimate: Estimate) -> str:

@@ -10,8 +10,11 @@ from typing import Any
 
 import streamlit as st
 
+from meshsim.app import uploads
+from meshsim.app.text import plain
 from meshsim.formats.load import load_application
 from meshsim.scenario import catalog
+from meshsim.scenario.base import MeshsimError
 from meshsim.studies.defaults import DATAPLANES as DEFAULT_DATAPLANES
 
 DEFAULT_APPLICATION = "online-boutique"
@@ -61,20 +64,20 @@ class Setting:
 @lru_cache(maxsize=32)
 def own_size(application: str) -> int:
     """Number of services in the application's file."""
-    return len(load_application(application)[0].services)
+    return len(load_application(uploads.source(application))[0].services)
 
 
-@lru_cache(maxsize=1)
-def all_sizes() -> tuple[int, ...]:
-    """The steps of the control of services."""
-    return tuple(sorted({*SIZES, *map(own_size, catalog.names("applications"))}))
+@lru_cache(maxsize=32)
+def all_sizes(own: int) -> tuple[int, ...]:
+    """The steps of the control of services; ``own``: of the application, which may be an uploaded one."""
+    return tuple(sorted({*SIZES, own, *map(own_size, catalog.names("applications"))}))
 
 
-def sizes_near(services: int) -> list[int]:
+def sizes_near(setting: Setting) -> list[int]:
     """The next smaller and the next larger step."""
-    sizes = all_sizes()
-    at = bisect_left(sizes, services)
-    return [size for size in (*sizes[max(0, at - 1) : at], *sizes[at + 1 : at + 2]) if size != services]
+    sizes = all_sizes(setting.own)
+    at = bisect_left(sizes, setting.services)
+    return [size for size in (*sizes[max(0, at - 1) : at], *sizes[at + 1 : at + 2]) if size != setting.services]
 
 
 def defaults() -> dict[str, Any]:
@@ -118,7 +121,7 @@ def controls(tools: Callable[[Setting], None] | None = None) -> Setting | None:
     asked = {key: st.query_params.get_all(key) for key in (*KEYS, "mv")}
     usual = defaults()
     first, second, third = st.columns([1, 1.1, 1.3], vertical_alignment="bottom")
-    applications = catalog.names("applications")
+    applications = offered(asked["app"])
     application = first.selectbox(
         "Application",
         applications,
@@ -132,7 +135,7 @@ def controls(tools: Callable[[Setting], None] | None = None) -> Setting | None:
     own = own_size(application)
     services = second.select_slider(
         "Services",
-        all_sizes(),
+        all_sizes(own),
         value=usual["services"],
         key="services",
         bind="query-params",
@@ -155,6 +158,7 @@ def controls(tools: Callable[[Setting], None] | None = None) -> Setting | None:
             _few_and_all(asked["planes"]),
             selection_mode="multi",
             default=list(DEFAULT_DATAPLANES),
+            wrap=True,
             key="planes",
             bind="query-params",
             persist_state="session",
@@ -184,18 +188,50 @@ def controls(tools: Callable[[Setting], None] | None = None) -> Setting | None:
                 key="every-plane",
                 help="Besides the five usual ones: Dapr, Kmesh, Wasm filters and more.",
             )
+            st.file_uploader(
+                "Your own application",
+                uploads.ENDINGS,
+                key="upload",
+                max_upload_size=uploads.MOST_MB,
+                on_change=_take_upload,
+                help="A meshsim application or an isotope service graph. It stays on this machine for a week.",
+            )
     order = [name for name in DEFAULT_DATAPLANES if name in dataplanes]
     chosen = (*order, *(name for name in dataplanes if name not in order))
     setting = Setting(application, own, int(services), int(rps), chosen, int(requests), int(seed))
     if tools is not None and chosen:
         with row:
             tools(setting)
+    if problem := st.session_state.get("upload-problem"):
+        st.error("  \n".join(plain(line) for line in problem.splitlines()))
     for problem in problems(asked, setting):
-        st.warning(problem)
+        st.warning(plain(problem))
     if not chosen:
         st.info("Choose at least one data plane above.")
         return None
     return setting
+
+
+def offered(asked: list[str]) -> list[str]:
+    """The catalogue, what this visitor uploaded, and what a link asks for if it is kept here."""
+    own = [*st.session_state.get("uploads", []), *asked, st.session_state.get("app", "")]
+    rest = [name for name in dict.fromkeys(own) if "@" in name and uploads.known(name)]
+    return [*catalog.names("applications"), *rest]
+
+
+def _take_upload() -> None:
+    """Move to the application that was uploaded, or keep what is wrong with it, to be shown."""
+    file = st.session_state.get("upload")
+    st.session_state["upload-problem"] = None
+    if file is None:
+        return
+    try:
+        name = uploads.keep(file.name, file.getvalue())
+    except (MeshsimError, OSError) as error:
+        st.session_state["upload-problem"] = str(error)
+        return
+    st.session_state.setdefault("uploads", []).append(name)
+    put(app=name, services=own_size(name))
 
 
 def _few_and_all(asked: list[str]) -> list[str]:

@@ -21,21 +21,27 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from zlib import crc32
 
-from meshsim.app import approximate
+from meshsim.app import approximate, uploads
 from meshsim.app.approximate import Answer, Approximation, Place
-from meshsim.app.controls import RATES, Setting, sizes_near
+from meshsim.app.controls import RATES, Setting, all_sizes, sizes_near
 from meshsim.results.rows import GrowthReport, Provenance, Refused, Row
 from meshsim.studies.grow import analytic_crossovers
 from meshsim.studies.inputs import BASELINE, Settings
 from meshsim.studies.point import plain_difference
-from meshsim.studies.question import ask
+from meshsim.studies.question import Common, ask
 from meshsim.studies.setup import Prepared
 
 CURVE = (10, 30, 100, 300, 1000)
 KEPT_ROWS = 50_000
 NOW, CHART, AHEAD = 0, 1, 2
 """How urgent: an answer that is waited for, the rest of the chart, what may be asked next."""
+FAR = 300
+"""Services: up to here every size is looked ahead; a larger one takes seconds, and only the next ones are."""
 PATIENCE_S = 120.0
+
+
+Line = queue.PriorityQueue[tuple[int, int, Place, tuple[float, ...]]]
+"""Urgency, order, plan, rates."""
 
 
 @dataclass(frozen=True)
@@ -47,18 +53,24 @@ class Point:
 
 
 class Desk:
-    """Two processes, the questions that wait for them, and the answers."""
+    """Processes, the questions that wait for them, and the answers.
+
+    As many processes again, which give way to all others, serve what nobody waits for: one such question, a plan of
+    1,000 services, may take seconds, and no answer is to wait behind it.
+    """
 
     def __init__(self, processes: int) -> None:
-        self._queues: list[queue.PriorityQueue[tuple[int, int, Place, tuple[float, ...]]]] = []
+        self._urgent: list[Line] = []
+        self._others: list[Line] = []
         self._known: OrderedDict[Point, Answer | Exception] = OrderedDict()
         self._asked: dict[Point, int] = {}
         self._news = threading.Condition()
         self._order = itertools.count()
-        for _ in range(processes):
-            line: queue.PriorityQueue[tuple[int, int, Place, tuple[float, ...]]] = queue.PriorityQueue()
-            self._queues.append(line)
-            threading.Thread(target=self._serve, args=(line,), name="analytic answers", daemon=True).start()
+        for lines, nice in ((self._urgent, 0), (self._others, 10)):
+            for _ in range(processes):
+                line: Line = queue.PriorityQueue()
+                lines.append(line)
+                threading.Thread(target=self._serve, args=(line, nice), name="analytic answers", daemon=True).start()
 
     def ask(self, points: Iterable[Point], urgency: int) -> None:
         """Have these found out; what is known, or was asked for as urgently, is left alone."""
@@ -71,7 +83,9 @@ class Desk:
         for place, rates in by_place.items():
             # Of what may be asked next the latest first: that is where the visitor is.
             number = next(self._order)
-            line = self._queues[crc32(repr(place).encode()) % len(self._queues)]
+            lines = self._urgent if urgency == NOW else self._others
+            # The same plan always at the same process, which keeps it.
+            line = lines[crc32(repr(place).encode()) % len(lines)]
             line.put((urgency, -number if urgency == AHEAD else number, place, tuple(rates)))
 
     def get(self, points: Sequence[Point], wait_s: float) -> dict[Point, Answer]:
@@ -88,7 +102,7 @@ class Desk:
             answers[point] = answer
         return answers
 
-    def _serve(self, line: queue.PriorityQueue[tuple[int, int, Place, tuple[float, ...]]]) -> None:
+    def _serve(self, line: Line, nice: int) -> None:
         process: subprocess.Popen[bytes] | None = None
         while True:
             _, _, place, rates = line.get()
@@ -97,7 +111,7 @@ class Desk:
             if not rates:
                 continue
             if process is None or process.poll() is not None:
-                process = _start()
+                process = _start(nice)
             try:
                 assert process.stdin is not None
                 assert process.stdout is not None
@@ -110,21 +124,21 @@ class Desk:
             with self._news:
                 for number, rate in enumerate(rates):
                     point = Point(place, rate)
-                    if isinstance(answer, RuntimeError):
+                    if isinstance(answer, Exception):
                         self._asked.pop(point, None)
                     self._known[point] = answer if isinstance(answer, Exception) else answer[number]
                 while len(self._known) > KEPT_ROWS:
                     self._asked.pop(self._known.popitem(last=False)[0], None)
                 self._news.notify_all()
-            if isinstance(answer, RuntimeError):  # told once; asked again it is tried again
+            if isinstance(answer, Exception):  # told once; asked again it is tried again
                 time.sleep(1)
                 with self._news:
                     for rate in rates:
                         self._known.pop(Point(place, rate), None)
 
 
-def _start() -> subprocess.Popen[bytes]:
-    argv = [sys.executable, "-m", "meshsim.app.worker"]
+def _start(nice: int) -> subprocess.Popen[bytes]:
+    argv = [sys.executable, "-m", "meshsim.app.worker", str(nice)]
     process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     atexit.register(process.kill)
     return process
@@ -133,7 +147,12 @@ def _start() -> subprocess.Popen[bytes]:
 @lru_cache(maxsize=1)
 def desk() -> Desk:
     """One for the server."""
-    return Desk(min(os.cpu_count() or 1, 4))
+    return Desk(min(os.cpu_count() or 1, 2))
+
+
+def name(setting: Setting) -> str:
+    """Of the application, as its file says."""
+    return approximate.inputs(setting.application, setting.dataplanes[0]).application.name
 
 
 def rate_at(setting: Setting, services: int) -> float:
@@ -212,7 +231,7 @@ def growth(setting: Setting, wait_s: float = PATIENCE_S) -> tuple[GrowthReport, 
     grown, complete = curve(setting, wait_s)
     return (
         GrowthReport(
-            application=setting.application,
+            application=name(setting),
             rate="per-service",
             rows=grown,
             crossovers=analytic_crossovers(grown) if complete else [],
@@ -225,10 +244,19 @@ def growth(setting: Setting, wait_s: float = PATIENCE_S) -> tuple[GrowthReport, 
 
 
 def look_ahead(setting: Setting) -> None:
-    """Have found out what the next step of a slider asks for: other rates here, then the sizes nearby."""
+    """Have found out what may be asked for next."""
+    _look_ahead(setting.at(requests=0, seed=0))
+
+
+@lru_cache(maxsize=256)  # asking again for the same would find that it is known, but that takes 10 ms
+def _look_ahead(setting: Setting) -> None:
+    """Have found out what the next step of a slider asks for: other rates here, the sizes nearby, then all others."""
     here = [setting.at(rps=rate) for rate in RATES]
-    near = [setting.at(services=size) for size in sizes_near(setting.services)]
-    for one in [*near, *here]:  # the last is found out first
+    near = [setting.at(services=size) for size in sizes_near(setting)]
+    far = [setting.at(services=size) for size in all_sizes(setting.own) if size <= FAR]
+    for one in far:  # the last is found out first
+        desk().ask(_points(one, one.services), AHEAD)
+    for one in [*near, *here]:
         for size in reversed(sizes(one)):
             desk().ask(_points(one, size), AHEAD)
         desk().ask(_points(one, one.services), AHEAD)
@@ -237,8 +265,8 @@ def look_ahead(setting: Setting) -> None:
 @lru_cache(maxsize=256)
 def _asked(application: str, dataplanes: tuple[str, ...]) -> tuple[Provenance, tuple[str, ...]]:
     """Hashes and the reader's notes, which no rate changes."""
-    asked = ask(application, dataplanes, {"engine": "analytic", "costs": approximate.costs()}, requests=1000,
-                may_approximate=True)  # fmt: skip
+    common: Common = {"engine": "analytic", "costs": approximate.costs()}
+    asked = ask(uploads.source(application), dataplanes, common, requests=1000, may_approximate=True)
     return asked.provenance("grow"), asked.inputs.notes
 
 

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 from meshsim.app.runs import BEAT_S, Question, read_question, write
+from meshsim.results.rows import ComparisonReport, GrowthReport
 from meshsim.scenario.base import MeshsimError
 from meshsim.studies.compare import compare
 from meshsim.studies.grow import grow
@@ -62,9 +63,16 @@ def answer(asked: Question, on_progress: Progress | None = None, should_stop: St
     }
     if asked.kind == "compare" and asked.sizes == (asked.own,):
         report = compare(asked.application, asked.dataplanes, asked.rps, **common).report
-        return report.model_dump_json(by_alias=True), report.partial
+        return _written(report, asked), report.partial
     grown = grow(asked.application, asked.sizes, asked.dataplanes, asked.rps, "per-service", **common).report
-    return grown.model_dump_json(by_alias=True), grown.partial
+    return _written(grown, asked), grown.partial
+
+
+def _written(report: ComparisonReport | GrowthReport, asked: Question) -> str:
+    """As JSON; an uploaded file is called as its owner calls it."""
+    command = report.provenance.command.replace(asked.application, Path(asked.application).name)
+    provenance = report.provenance.model_copy(update={"command": command})
+    return report.model_copy(update={"provenance": provenance}).model_dump_json(by_alias=True)
 
 
 if __name__ == "__main__":

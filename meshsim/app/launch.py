@@ -25,6 +25,6 @@ def command(port: int = 8501, *, open_browser: bool = True) -> list[str]:
         raise MeshsimError(f"port: {port} received; must be 1 to 65535")
     flags = {**SETTINGS, "server.port": str(port), "server.headless": "false" if open_browser else "true"}
     return [
-        *(sys.executable, "-m", "streamlit", "run", str(files("meshsim.app") / "main.py")),
+        *(sys.executable, "-m", "streamlit", "run", str(files("meshsim.app") / "script" / "app.py")),
         *(part for name, value in flags.items() for part in (f"--{name}", value)),
     ]

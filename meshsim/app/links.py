@@ -9,6 +9,7 @@ from urllib.parse import urlencode, urlsplit, urlunsplit
 
 from ruamel.yaml import YAML
 
+from meshsim.app import uploads
 from meshsim.app.controls import Setting
 from meshsim.scenario.scenario import Engine, Scenario
 from meshsim.studies.defaults import DATAPLANES
@@ -45,7 +46,7 @@ def at_own_size(setting: Setting) -> bool:
 
 def as_cli(setting: Setting, engine: Answered) -> str:
     """The command that prints the rows where we are."""
-    words = ["meshsim", "compare" if at_own_size(setting) else "grow", setting.application]
+    words = ["meshsim", "compare" if at_own_size(setting) else "grow", uploads.file_name(setting.application)]
     if not at_own_size(setting):
         words += ["--services", str(setting.services), "--no-html"]
     if setting.dataplanes != DATAPLANES:
@@ -59,7 +60,7 @@ def as_cli(setting: Setting, engine: Answered) -> str:
 def as_python(setting: Setting, engine: Answered) -> str:
     """A program that prints the same rows as a table."""
     study = "compare" if at_own_size(setting) else "grow"
-    given = [repr(setting.application)]
+    given = [repr(uploads.file_name(setting.application))]
     if study == "grow":
         given.append(f"services=[{setting.services}]")
     given += [f"dataplanes={list(setting.dataplanes)!r}", f"rps={_number(setting)}"]
@@ -80,6 +81,7 @@ def as_yaml(setting: Setting, dataplane: str, engine: Engine) -> str:
 
     scenario = _scenario(setting, dataplane, engine)
     plain = scenario.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    plain["application"] = uploads.file_name(setting.application)
     document = {"schema": "meshsim/scenario/1", **plain}
     text = io.StringIO()
     yaml = YAML()

@@ -10,6 +10,8 @@ from importlib.util import find_spec
 
 import streamlit as st
 
+from meshsim.app.memory import keep
+
 # Modules of meshsim.app.pages with `render() -> None`, in the order of the navigation. (No bare strings in this file:
 # Streamlit would print them.)
 PAGES = ("explore", "anatomy", "graph", "learn", "compare", "run", "report", "trust")
@@ -17,6 +19,8 @@ PAGES = ("explore", "anatomy", "graph", "learn", "compare", "run", "report", "tr
 
 def _draw(name: str) -> None:
     import_module(f"meshsim.app.pages.{name}").render()
+    if st.runtime.exists():
+        keep(name)
 
 
 def main() -> None:
@@ -49,7 +53,3 @@ def get_engine_ready() -> None:
     if not compiled.is_kept():
         program = "import os; os.nice(10); from meshsim.engines.compiled import machine_code; machine_code()"
         subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-
-
-if __name__ == "__main__":
-    main()

@@ -30,7 +30,7 @@ MOST_AT_ONCE = 3
 KEPT_S = 7 * 86_400.0
 BEAT_S = 0.5
 SILENT_S = 15.0
-GRACE_S = 1.0
+GRACE_S = 0.5
 """From the wish to cancel until the processes are stopped."""
 
 
@@ -110,7 +110,7 @@ class Run:
         return path.read_text(encoding="utf-8") if path.exists() else ""
 
     def cancel(self) -> None:
-        """Ask it to stop; what does not within a second is ended."""
+        """Ask it to stop; what does not soon is ended."""
         if (self.folder / "report.json").exists():
             return
         (self.folder / "cancel").touch()
@@ -118,12 +118,17 @@ class Run:
 
 
 def home() -> Path:
-    """The folder of all runs, this user's alone. MeshsimError if somebody else made it."""
+    """The folder of all runs."""
+    return private_folder("meshsim-runs")
+
+
+def private_folder(name: str) -> Path:
+    """A folder of this user's alone among the temporary ones. MeshsimError if somebody else made it."""
     user = os.getuid() if hasattr(os, "getuid") else 0
-    path = Path(tempfile.gettempdir()) / f"meshsim-runs-{user}"
+    path = Path(tempfile.gettempdir()) / f"{name}-{user}"
     path.mkdir(mode=0o700, exist_ok=True)
     if hasattr(os, "getuid") and path.stat().st_uid != user:
-        raise MeshsimError(f"{path}: belongs to somebody else; runs are not kept there")
+        raise MeshsimError(f"{path}: belongs to somebody else; nothing is kept there")
     return path
 
 

@@ -14,7 +14,14 @@ def share(setting: Setting, **more: str) -> None:
         st.markdown("This view exactly, with every value and the version of the model:")
         address = str(st.context.url or "http://localhost:8501/")
         st.code(links.permalink(address, setting, **more), language=None, wrap_lines=True)
-    with st.popover("Copy as code", key="code"):
+    st.fragment(_code)(setting)
+
+
+def _code(setting: Setting) -> None:
+    popover = st.popover("Copy as code", key="code", on_change="rerun")
+    if not popover.open:
+        return
+    with popover:
         simulated = st.toggle("Simulated, not approximated", value=True, key="code-simulated")
         engine: links.Answered = "auto" if simulated else "analytic"
         python, shell, yaml = st.tabs(["Python", "Command line", "YAML"])

@@ -60,6 +60,8 @@ def growth_figure(
     data += _crossing_marks(top_crossovers(report, metric), lines, what, factor, log_y)
 
     sizes = sorted({float(row.services) for row in report.rows})
+    if len(sizes) == 1:  # one simulated size on a computed curve
+        sizes = sorted({*sizes, *(float(row.services) for row in report.curve)})
     xs = sizes + ([here] if here is not None else [])
     layout = base_layout(theme, height)
     layout["hovermode"] = "closest"
@@ -219,11 +221,15 @@ def _here(services: float, heights: list[float]) -> dict[str, Any]:
     words = f"you are here: {numbers.count(services)} services"
     return {
         "type": "scatter",
-        "mode": "lines",
+        "mode": "lines+text",
         "name": words,
+        "showlegend": False,
         "meta": "here",
         "x": [services, services],
         "y": [min(heights), max(heights)],
+        "text": ["", "you are here"],
+        "textposition": "middle right",
+        "textfont": {"color": "#808080"},
         "line": {"color": "#808080", "width": 2, "dash": "4px,3px"},
         "hovertemplate": f"{words}<extra></extra>",
     }

@@ -18,6 +18,9 @@ US = 1000.0
 LANES = {"user": 2.0, "kernel": 1.0, "wire": 0.0}
 LANE_NAMES = {"user": "user space", "kernel": "kernel", "wire": "wire"}
 MOST_DIFFERENCES = 14
+MOST_PLACES = 14
+WHOLE_COLOUR = "#b9b9b9"
+"""Of what is made of several parts."""
 
 
 def short(operation: str) -> str:
@@ -101,9 +104,12 @@ def icicle_figure(lone: Lone, *, base: Lone | None = None, theme: Theme = "light
         "pathbar": {"visible": True, "thickness": 22},
     }
     if base is None:
-        figure["marker"] = {"colors": [_part_colour(path) for path in ids]}
+        colours = [_part_colour(path) for path in ids]
+        figure["marker"] = {"colors": colours}
+        figure["textfont"] = {"color": [INK["light"] if colour == WHOLE_COLOUR else "#ffffff" for colour in colours]}
         figure["customdata"] = [f"{safe(path[-1])}: {numbers.latency(sizes[path] / US)}" for path in ids]
     else:
+        figure["textfont"] = {"color": INK["light"]}  # on the grey between blue and red, whatever the page
         more = [(sizes[path] - others.get(path, 0)) / US for path in ids]
         reach = max((abs(value) for value in more[1:]), default=1.0) or 1.0
         figure["marker"] = {
@@ -118,7 +124,7 @@ def icicle_figure(lone: Lone, *, base: Lone | None = None, theme: Theme = "light
             f"{safe(path[-1])}: {numbers.latency(sizes[path] / US)}, {_signed(by)} against {safe(base.dataplane)}"
             for path, by in zip(ids, more, strict=True)
         ]
-    layout = base_layout(theme, 460)
+    layout = base_layout(theme, 420)
     layout["margin"] = {"l": 4, "r": 4, "t": 8, "b": 8}
     layout["uniformtext"] = {"minsize": 9, "mode": "hide"}
     return {"data": [figure], "layout": layout}
@@ -163,6 +169,63 @@ def differences(lone: Lone, base: Lone) -> list[tuple[str, str, float]]:
     if rest:
         kept.append(("other", f"the rest.{len(rest)} more operations", sum(row[2] for row in rest)))
     return kept
+
+
+def flow_figure(lone: Lone, *, theme: Theme = "light") -> Figure:
+    """A Sankey diagram: the time of the request, by where it is spent, and there by whom.
+
+    Widths are microseconds of the critical path, and add up at each side. Places beyond ``MOST_PLACES`` are one.
+    """
+    spent: dict[tuple[str, str], int] = {}
+    for step in lone.steps:
+        place = "between nodes and pods" if step.space == "wire" else step.where
+        in_kernel = round(step.ns * step.kernel_share) if step.component != "kernel" else 0
+        for who, ns in ((str(step.component), step.ns - in_kernel), ("kernel", in_kernel)):
+            if ns:
+                spent[place, who] = spent.get((place, who), 0) + ns
+    by_place: dict[str, int] = {}
+    for (place, _), ns in spent.items():
+        by_place[place] = by_place.get(place, 0) + ns
+    most = sorted(by_place, key=lambda place: (-by_place[place], place))[:MOST_PLACES]
+    rest = f"{len(by_place) - len(most)} more places"
+    places = [*most, rest] if len(by_place) > len(most) else most
+    components = [name for name in COMPONENTS if any(of == name for _, of in spent)]
+    names = ["the request", *places, *components]
+    number = {name: at for at, name in enumerate(names)}
+    links: dict[tuple[str, str], float] = {}
+    for (place, component), ns in spent.items():
+        shown = place if place in most else rest
+        links["the request", shown] = links.get(("the request", shown), 0.0) + ns / US
+        links[shown, component] = links.get((shown, component), 0.0) + ns / US
+    into = {name: sum(us for (_, target), us in links.items() if target == name) for name in names}
+    into["the request"] = lone.latency_ns / US
+    layout = base_layout(theme, 100 + 30 * len(places))
+    sankey = {
+        "type": "sankey",
+        "arrangement": "snap",
+        "valuesuffix": " µs",
+        "valueformat": ",.1f",
+        "textfont": {"color": INK[theme], "size": 12},
+        "node": {
+            "label": [f"{safe(name)}, {numbers.latency(into[name])}" for name in names],
+            "color": [COMPONENTS.get(name, "#7d7d7d") for name in names],
+            "pad": 10,
+            "thickness": 14,
+            "line": {"width": 0},
+        },
+        "link": {
+            "source": [number[source] for source, _ in links],
+            "target": [number[target] for _, target in links],
+            "value": list(links.values()),
+            "color": [_see_through(COMPONENTS.get(target, "#7d7d7d")) for _, target in links],
+        },
+    }
+    return {"data": [sankey], "layout": layout}
+
+
+def _see_through(colour: str) -> str:
+    red, green, blue = (int(colour[at : at + 2], 16) for at in (1, 3, 5))
+    return f"rgba({red},{green},{blue},0.35)"
 
 
 def path_figure(lone: Lone, hop: int, current: int, *, theme: Theme = "light") -> Figure:
@@ -269,7 +332,7 @@ def _tree(lone: Lone) -> dict[tuple[str, ...], int]:
 
 def _part_colour(path: tuple[str, ...]) -> str:
     named = [part for part in path[-2:] if part in COMPONENTS]
-    return COMPONENTS[named[-1]] if named else "#b9b9b9"
+    return COMPONENTS[named[-1]] if named else WHOLE_COLOUR
 
 
 def _marker(component: str) -> dict[str, Any]:

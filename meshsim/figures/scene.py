@@ -7,13 +7,14 @@ prices a call (``stops_on_path``). Places are shares of the width and height, pl
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from meshsim.figures.palette import COMPONENTS
 from meshsim.figures.service_graph import (
     CLIENT,
     MOST_NODES,
+    Node,
     ServiceGraph,
     by_name,
     resolved,
@@ -23,8 +24,9 @@ from meshsim.figures.service_graph import (
 from meshsim.plan.hops import UNCAPTURED
 from meshsim.plan.plan import Place, Plan
 from meshsim.plan.stops import Stop, stops_on_path
-from meshsim.scenario.application import Application, Protocol
+from meshsim.scenario.application import Application, Call, Protocol, Service
 from meshsim.scenario.dataplane import DataPlane, Proxy
+from meshsim.scenario.scale import visits
 
 DOTS_A_SECOND = 120.0
 """Messages that set out each second at most; beyond, a dot stands for more requests."""
@@ -63,29 +65,31 @@ def scene(
     graph = service_graph(application, most)
     drawing = _Drawing(application, dataplane, policy, graph, plan)
     known = by_name(application)
-    number = {
-        (service.name, endpoint.name): at
-        for at, (service, endpoint) in enumerate((s, e) for s in application.services for e in s.endpoints)
-    }
+    alone = {node.services[0] for node in graph.nodes if len(node.services) == 1}
+    drawn = [(s.name, e.name) for s in application.services if s.name in alone for e in s.endpoints]
+    together = [node.name for node in graph.nodes if len(node.services) > 1]
+    number = {where: at for at, where in enumerate(drawn)}
+    of_node = {name: at for at, name in enumerate(together, start=len(drawn))}
+
+    def to(service: str, endpoint: str) -> int:
+        return number[resolved(known, service, endpoint)] if service in alone else of_node[graph.node_of[service]]
+
+    def made(service: str, call: Call) -> dict[str, Any]:
+        way = drawing.link(service, call.service, call.protocol)
+        return {"link": way, "to": to(call.service, call.endpoint), "probability": call.probability}
+
     endpoints = []
-    for service in application.services:
-        for endpoint in service.endpoints:
-            groups = []
-            for group in stages(endpoint.steps):
-                calls = [
-                    {
-                        "link": drawing.link(service.name, call.service, call.protocol),
-                        "to": number[resolved(known, call.service, call.endpoint)],
-                        "probability": call.probability,
-                    }
-                    for call in group
-                ]
-                groups += [calls] * max(call.times for call in group)
-            endpoints.append(groups)
+    for service, endpoint in drawn:
+        groups = []
+        for group in stages(known[service].endpoint(endpoint).steps):
+            groups += [[made(service, call) for call in group]] * max(call.times for call in group)
+        endpoints.append(groups)
+    count = visits(application) if together else {}
+    endpoints += [_average(node, graph, known, count, made) for node in graph.nodes if len(node.services) > 1]
     entries = [
         {
             "link": drawing.link(CLIENT, entry.service, entry.protocol),
-            "to": number[resolved(known, entry.service, entry.endpoint)],
+            "to": to(entry.service, entry.endpoint),
             "weight": entry.weight,
         }
         for entry in application.entries
@@ -102,6 +106,30 @@ def scene(
         "height": drawing.height,
         "alt": description(application, dataplane, rps, graph, requests_a_dot(rps, messages)),
     }
+
+
+def _average(
+    node: Node,
+    graph: ServiceGraph,
+    known: dict[str, Service],
+    count: dict[tuple[str, str], float],
+    made: Callable[[str, Call], dict[str, Any]],
+) -> list[list[dict[str, Any]]]:
+    """Calls of several services drawn as one, for each request that comes to it, all made together."""
+    leave: dict[tuple[int, int], float] = {}
+    for service in node.services:
+        for endpoint in known[service].endpoints:
+            for call in endpoint.calls():
+                one = made(service, call)
+                times = count[service, endpoint.name] * call.times * call.probability
+                leave[one["link"], one["to"]] = leave.get((one["link"], one["to"]), 0.0) + times
+    come = sum(edge.calls for edge in graph.edges if edge.target == node.name) or 1.0
+    group = []
+    for (link, target), times in leave.items():
+        whole, rest = divmod(times / come, 1.0)
+        shares = [1.0] * int(whole) + ([rest] if rest > 1e-9 else [])
+        group += [{"link": link, "to": target, "probability": share} for share in shares if link >= 0]
+    return [group] if group else []
 
 
 def requests_a_dot(rps: float, messages: float) -> int:

@@ -1,17 +1,20 @@
 """Who calls whom, how often, drawn in layers: what the picture of the traffic and the graph page have in common.
 
 Services stand in layers by the longest way of calls that leads to them; within a layer they are put near those that
-call them. Beyond ``MOST_NODES`` the least used services of a layer become one node that says how many they are.
+call them. Beyond ``MOST_NODES`` services that are used least become one node for each caller, or for each layer
+where there are too many callers; it says how many they are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 import networkx as nx
 
 from meshsim.scenario.application import Application, Call, Service, Step
+from meshsim.scenario.scale import visits
 
 MOST_NODES = 150
 """More cannot be read, whatever draws them."""
@@ -63,23 +66,36 @@ class ServiceGraph:
         return [node for node in self.nodes if node.layer == layer]
 
 
-def service_graph(application: Application, most: int = MOST_NODES) -> ServiceGraph:
-    """The graph of an application, with at most ``most`` nodes besides the client and one rest a layer."""
-    visits, calls = frequencies(application)
+def service_graph(
+    application: Application,
+    most: int = MOST_NODES,
+    *,
+    only: Collection[str] | None = None,
+    first: Collection[str] = (),
+) -> ServiceGraph:
+    """The graph of an application, with about ``most`` nodes at most, besides the client.
+
+    ``only``: services that are drawn, and the client; all where left out. ``first``: services that have a node of their
+    own even where others are used more.
+    """
+    count, calls = frequencies(application)
     layer = _layers(application)
-    node_of = _names(application, layer, visits, most)
+    names = [service.name for service in application.services if only is None or service.name in only]
+    node_of = _names(names, layer, count, calls, most, set(first))
     used: dict[tuple[str, str], float] = {}
     for (source, target), times in calls.items():
+        if target not in node_of or (source != CLIENT and source not in node_of):
+            continue
         ends = (node_of.get(source, CLIENT), node_of[target])
         if ends[0] != ends[1]:
             used[ends] = used.get(ends, 0.0) + times
     members: dict[str, list[str]] = {CLIENT: []}
-    for service in application.services:
-        members.setdefault(node_of[service.name], []).append(service.name)
+    for name in names:
+        members.setdefault(node_of[name], []).append(name)
     layer_of = {name: 0 if name == CLIENT else layer[of[0]] for name, of in members.items()}
-    count = {name: 1.0 if name == CLIENT else sum(visits[each] for each in of) for name, of in members.items()}
+    seen = {name: 1.0 if name == CLIENT else sum(count[each] for each in of) for name, of in members.items()}
     rows = _rows(layer_of, used)
-    nodes = [Node(name, layer_of[name], rows[name], count[name], tuple(members[name])) for name in members]
+    nodes = [Node(name, layer_of[name], rows[name], seen[name], tuple(members[name])) for name in members]
     return ServiceGraph(
         tuple(sorted(nodes, key=lambda node: (node.layer, node.row))),
         tuple(Edge(source, target, times) for (source, target), times in sorted(used.items())),
@@ -91,22 +107,17 @@ def frequencies(application: Application) -> tuple[dict[str, float], dict[tuple[
     """Of one request from outside, on average: visits of each service, and calls by (caller, called service)."""
     weights = sum(entry.weight for entry in application.entries)
     known = by_name(application)
-    at: dict[Where, float] = {}
-    visits = {service.name: 0.0 for service in application.services}
+    count = {service.name: 0.0 for service in application.services}
     calls: dict[tuple[str, str], float] = {}
     for entry in application.entries:
-        where = resolved(known, entry.service, entry.endpoint)
-        at[where] = at.get(where, 0.0) + entry.weight / weights
         calls[CLIENT, entry.service] = calls.get((CLIENT, entry.service), 0.0) + entry.weight / weights
-    for where in nx.topological_sort(endpoint_graph(application)):
-        share = at.get(where, 0.0)
-        visits[where[0]] += share
+    for where, share in visits(application).items():
+        count[where[0]] += share
         for call in known[where[0]].endpoint(where[1]).calls():
-            times = share * call.times * call.probability
-            there = resolved(known, call.service, call.endpoint)
-            at[there] = at.get(there, 0.0) + times
-            calls[where[0], there[0]] = calls.get((where[0], there[0]), 0.0) + times
-    return visits, calls
+            calls[where[0], call.service] = (
+                calls.get((where[0], call.service), 0.0) + share * call.times * call.probability
+            )
+    return count, calls
 
 
 def endpoint_graph(application: Application) -> nx.DiGraph[Where]:
@@ -153,28 +164,59 @@ def _layers(application: Application) -> dict[str, int]:
     return layer
 
 
-def _names(application: Application, layer: dict[str, int], visits: dict[str, float], most: int) -> dict[str, str]:
-    services = [service.name for service in application.services]
+def _names(
+    services: list[str],
+    layer: dict[str, int],
+    count: dict[str, float],
+    calls: dict[tuple[str, str], float],
+    most: int,
+    first: set[str],
+) -> dict[str, str]:
+    """The node of each service. Services that nothing tells apart are all drawn alone, or none of them."""
     if len(services) <= most:
         return {name: name for name in services}
-    kept = set(sorted(services, key=lambda name: (-visits[name], name))[: max(most - max(layer.values()), 1)])
-    rest: dict[int, list[str]] = {}
-    for name in services:
-        if name not in kept:
-            rest.setdefault(layer[name], []).append(name)
-    label = {number: f"{len(names):,} more in layer {number}" for number, names in rest.items()}
-    return {name: name if name in kept else label[layer[name]] for name in services}
+    out = Counter(source for source, _ in calls)
+
+    def rank(name: str) -> tuple[bool, float, int]:
+        return (name not in first, -round(count[name], 9), -out[name])
+
+    order = sorted(services, key=lambda name: (rank(name), name))
+    room = max(most * 3 // 4, 1)
+    kept = {name for name in order[:room] if rank(name) < rank(order[room]) or name in first}
+    rest = [name for name in services if name not in kept]
+    caller: dict[str, tuple[float, str]] = {}
+    for (source, target), times in calls.items():
+        caller[target] = max(caller.get(target, (-1.0, "")), (times, source))
+    groups: dict[tuple[int, str], list[str]] = {}
+    for name in rest:
+        groups.setdefault((layer[name], caller[name][1] if name in caller else ""), []).append(name)
+    if len(kept) + len(groups) > most:
+        groups = {}
+        for name in rest:
+            groups.setdefault((layer[name], ""), []).append(name)
+    node_of = {name: name for name in kept}
+    for (number, source), names in groups.items():
+        # Where one caller has groups in several layers, the layer tells them apart.
+        several = sum(other == source for _, other in groups) > 1
+        where = f" below {source}" if source else ""
+        label = f"{len(names):,}{where}" + (f", layer {number}" if source and several else "")
+        node_of |= dict.fromkeys(names, (label if source else f"{len(names):,} more in layer {number}")
+                                 if len(names) > 1 else names[0])  # fmt: skip
+    return node_of
 
 
 def _rows(layer_of: dict[str, int], edges: dict[tuple[str, str], float]) -> dict[str, int]:
     """Order within each layer: by where the callers stand, the most used first where they stand alike."""
     place: dict[str, float] = {}
     rows: dict[str, int] = {}
+    callers_of: dict[str, list[tuple[str, float]]] = {}
+    for (source, target), times in edges.items():
+        callers_of.setdefault(target, []).append((source, times))
     for layer in sorted(set(layer_of.values())):
         here = [name for name, number in layer_of.items() if number == layer]
         wanted: dict[str, tuple[float, float, str]] = {}
         for name in here:
-            callers = [(place[s], times) for (s, t), times in edges.items() if t == name and s in place]
+            callers = [(place[source], times) for source, times in callers_of.get(name, []) if source in place]
             weight = sum(times for _, times in callers)
             centre = sum(at * times for at, times in callers) / weight if weight else 0.5
             wanted[name] = (round(centre, 6), -weight, name)

@@ -149,8 +149,8 @@ def caveats(rows: Sequence[Row], partial: bool = False) -> list[str]:
     return said
 
 
-def caption(metric: str) -> str:
-    """What the bands of the growth chart mean for this metric, in words."""
+def caption(metric: str, *, sampled: bool = True) -> str:
+    """What the bands of the growth chart mean for this metric, in words; ``sampled``: some points were simulated."""
     what = metric_named(metric)
     model = (
         "The lighter band with a dotted edge is the 95 % model error: how far the errors of the costs could move it."
@@ -163,6 +163,8 @@ def caption(metric: str) -> str:
         return f"The sampling error of CPU is given for differences only, in the report's data. {model}"
     if what.key == "proxy_cpu":
         return "Neither error is known for the proxies' share alone: see CPU in all."
+    if not sampled:
+        return model.replace("lighter ", "") if what.key == "p50" else "Approximated: no error is known for it."
     sampling = "The darker band is the 95 % sampling error: another run of this length would fall in there."
     return (
         f"{sampling} {model}" if what.key == "p50" else f"{sampling} The model error is estimated for the median only."

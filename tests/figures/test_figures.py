@@ -28,6 +28,17 @@ def test_a_growth_chart_has_a_line_for_each_data_plane(metric: str) -> None:
     assert figure["layout"]["yaxis"]["title"]
 
 
+def test_one_simulated_size_does_not_hide_the_curve_that_it_lies_on() -> None:
+    whole = growth_report()
+    first = min(row.services for row in whole.rows)
+    one = whole.model_copy(
+        update={"rows": [row for row in whole.rows if row.services == first], "curve": whole.rows, "crossovers": []}
+    )
+    axes = [growth_figure(report, "p50", here=first)["layout"]["xaxis"] for report in (whole, one)]
+    assert axes[0]["range"] == axes[1]["range"]
+    assert axes[0]["tickvals"] == axes[1]["tickvals"]
+
+
 def test_comparison_and_attribution_are_valid_figures() -> None:
     as_figure(comparison_figure(comparison_report()))
     as_figure(attribution_figure(comparison_report().rows))

@@ -15,6 +15,7 @@ export default function (component) {
   return () => {
     cancelAnimationFrame(state.frame);
     state.resized.disconnect();
+    state.watched.disconnect();
     delete root.state;
     root.replaceChildren();
   };
@@ -26,14 +27,15 @@ function begin(root) {
   const pause = document.createElement("button");
   const step = document.createElement("button");
   const said = document.createElement("span");
+  const legend = document.createElement("span");
   const canvas = document.createElement("canvas");
   pause.type = step.type = "button";
   step.textContent = "Step";
   canvas.setAttribute("role", "img");
-  bar.append(pause, step, said);
+  bar.append(pause, step, said, legend);
   root.append(bar, canvas);
   const still = window.matchMedia("(prefers-reduced-motion: reduce)").matches;
-  const state = { dots: [], due: 0, paused: still, frame: 0, then: 0, passed: 0 };
+  const state = { dots: [], due: 0, paused: still, seen: true, frame: 0, then: 0, passed: 0 };
 
   const show = () => {
     pause.textContent = state.paused ? "Play" : "Pause";
@@ -45,7 +47,7 @@ function begin(root) {
   const tick = (now) => {
     const seconds = Math.min((now - state.then) / 1000, 0.1);
     state.then = now;
-    if (!state.paused && !document.hidden) {
+    if (!state.paused && state.seen && !document.hidden) {
       move(state, seconds);
       draw(state, canvas, root);
       show();
@@ -69,6 +71,7 @@ function begin(root) {
     said.textContent = `${state.data.rps.toLocaleString("en")} requests a second · one dot is ${many.toLocaleString(
       "en"
     )} of them · ● request ○ answer`;
+    explain(legend, state.data);
     layOut(state, canvas, root);
     if (!state.dots.length) {
       for (let n = 0; n < 40; n++) move(state, 0.1); // so that a paused picture shows requests under way
@@ -78,8 +81,26 @@ function begin(root) {
   };
   state.resized = new ResizeObserver(() => state.data && state.place());
   state.resized.observe(root);
+  // Out of sight nothing moves.
+  state.watched = new IntersectionObserver((entries) => (state.seen = entries.at(-1).isIntersecting));
+  state.watched.observe(canvas);
   state.frame = requestAnimationFrame(tick);
   return state;
+}
+
+// What the colours of the tiles mean.
+function explain(legend, data) {
+  legend.replaceChildren(
+    ...["application", "proxy", "kernel"]
+      .filter((kind) => data.tiles.some((tile) => tile.kind === kind))
+      .map((kind) => {
+        const one = document.createElement("span");
+        const mark = document.createElement("i");
+        mark.style.background = data.colours[kind];
+        one.append(mark, kind);
+        return one;
+      })
+  );
 }
 
 // On a narrow screen the layers go down instead of to the right.

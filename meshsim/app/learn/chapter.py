@@ -6,6 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from meshsim.scenario.application import Application
+from meshsim.scenario.dataplane import DataPlane
+
 MOST_WORDS = 120
 
 
@@ -41,6 +44,17 @@ class Guess:
 
 
 @dataclass(frozen=True)
+class Scene:
+    """What the canvas shows."""
+
+    application: Application
+    dataplane: DataPlane
+    rps: float
+    said: str
+    """What to look at."""
+
+
+@dataclass(frozen=True)
 class Chapter:
     """``text``: Markdown, at most ``MOST_WORDS`` words; ``answer`` takes a few seconds at most."""
 
@@ -51,6 +65,8 @@ class Chapter:
     answer: Callable[[], Answer]
     try_this: str = ""
     """What to do next, elsewhere in the app."""
+    scene: Callable[[], Scene] | None = None
+    """Requests that move beside the text; None where they would show nothing of it."""
 
 
 def gap(guess: float, value: float) -> str:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from functools import cache
 
-from meshsim.app.learn.chapter import Answer, Chapter, Guess
-from meshsim.scenario.catalog import load_book, load_costs, models_root
+from meshsim.app.learn.chapter import Answer, Chapter, Guess, Scene
+from meshsim.app.learn.charts import bars, in_words
+from meshsim.formats.load import load_application
+from meshsim.scenario.catalog import load_book, load_costs, load_dataplane, models_root
 from meshsim.studies.defaults import COSTS
 
+TITLE = "CPU time of a message, µs"
 LOOP = "http-find"
 """Finds the path of a request line in a plain loop."""
 COMPARED = (
@@ -17,6 +20,14 @@ COMPARED = (
     ("proxy.envoy.http1.request", "Envoy: parse a request and send it on"),
     ("proxy.envoy.wakeup", "Envoy: be woken for it"),
 )
+
+
+def scene() -> Scene:
+    """No proxy at all."""
+    return Scene(
+        load_application("two-tier")[0], load_dataplane("ebpf-only"), 300.0,
+        "Dots go through the kernel and past no proxy: what eBPF does happens in the orange line.",
+    )  # fmt: skip
 
 
 @cache
@@ -43,6 +54,7 @@ def answer() -> Answer:
         }
         for name, words in COMPARED
     ]  # fmt: skip
+    names, costs_ns = [words for _, words in COMPARED], [costs[name].cpu_ns for name, _ in COMPARED]
     cheap, dear = costs[COMPARED[1][0]].cpu_ns, costs[COMPARED[2][0]].cpu_ns
     return Answer(
         float(bytes_),
@@ -50,6 +62,8 @@ def answer() -> Answer:
         f"up after a million instructions. What eBPF may do is cheap, though: a policy check takes {cheap:.0f} ns, "
         f"Envoy's pass {dear:,.0f} ns, {dear / cheap:,.0f} times as much.",
         rows,
+        bars(names, [ns / 1000 for ns in costs_ns], TITLE),
+        in_words(names, [ns / 1000 for ns in costs_ns], TITLE),
         engine=f"measured on {load_book(COSTS[0]).machine}",
     )
 
@@ -66,4 +80,5 @@ CHAPTER = Chapter(
     Guess("Up to how many bytes of request line does the verifier accept it?", 0, 4096, 8, 1024, "bytes"),
     answer,
     "On Trust, sort the costs by CPU time and look for kernel.ebpf.",
+    scene,
 )

@@ -1,12 +1,15 @@
 """Chapter: many calls at once."""
 
-from meshsim.app.learn.chapter import Answer, Chapter, Guess
+from meshsim.app.learn.chapter import Answer, Chapter, Guess, Scene
+from meshsim.app.learn.charts import bars, in_words
 from meshsim.app.learn.worlds import FREE, application, lowered, service, simulated
 from meshsim.results.intervals import estimate_quantile, mean_interval
+from meshsim.scenario.catalog import load_dataplane
 
 WIDTHS = (1, 5, 20)
 CALL_MS = 1.0
 REQUESTS = 1500
+TITLE = "Mean time of the page, ms"
 
 
 def answer() -> Answer:
@@ -29,14 +32,36 @@ def answer() -> Answer:
             }
         )
     last = rows[-1]
+    names = [f"{width} at once" if width > 1 else "one call" for width in WIDTHS]
+    means = [row["mean, ms"] for row in rows]
     return Answer(
         last["mean, ms"],
         f"{last['mean, ms']:.2f} ms on average (95 %: {last['from']:.2f} to {last['to']:.2f} ms), though each call "
         f"takes {CALL_MS:g} ms. The page waits for the slowest, and with many calls one is always slow.",
         rows,
+        bars(
+            names,
+            means,
+            TITLE,
+            intervals=[(row["from"], row["to"]) for row in rows],
+            theory=[row["theory, ms"] for row in rows],
+        ),
+        in_words(names, means, TITLE),
         closed_form="The slowest of n exponential times takes 1 + 1/2 + … + 1/n of their mean: "
         f"{last['theory, ms']:.2f} ms for n = {WIDTHS[-1]}.",
         engine=f"simulation of {REQUESTS:,} requests for each width",
+    )
+
+
+def scene() -> Scene:
+    """Five of the twenty, so that there is room."""
+    leaves = [service(f"part-{number}", []) for number in range(1, 6)]
+    root = service("page", [{"parallel": [[{"call": {"service": leaf["name"]}}] for leaf in leaves]}])
+    return Scene(
+        application([root, *leaves]),
+        load_dataplane("no-mesh"),
+        300.0,
+        "Five calls at once: the page answers the client when the last dot is back.",
     )
 
 
@@ -59,4 +84,5 @@ CHAPTER = Chapter(
     ),
     answer,
     "On Graph, look for the service that most calls lead to.",
+    scene,
 )

@@ -1,23 +1,27 @@
 """Chapter: one proxy a node, and who else uses it."""
 
-from meshsim.app.learn.chapter import Answer, Chapter, Guess
+from meshsim.app.learn.chapter import Answer, Chapter, Guess, Scene
+from meshsim.app.learn.charts import bars, in_words
 from meshsim.app.learn.worlds import application, lowered, service, simulated
 from meshsim.results.intervals import mean_interval
 from meshsim.results.rows import Estimate
+from meshsim.scenario.catalog import load_dataplane
 
 NODE = "aws-m5-4xlarge"
 QUIET, NOISY = 1000.0, 17_000.0
 PLANES = ("istio-sidecar", "cilium")
 REQUESTS = 15_000
+TITLE = "Mean latency of the quiet service, µs"
 
 
 def answer() -> Answer:
     """Two services on one node, quiet and noisy, with a sidecar each and with one proxy for both."""
-    rows, times = [], {}
+    rows, times, spans = [], {}, []
     for plane in PLANES:
         for noise in (0.0, NOISY):
             seen = quiet_mean_us(plane, noise)
             times[plane, noise] = seen.value or 0.0
+            spans.append((seen.low or 0.0, seen.high or 0.0))
             rows.append(
                 {
                     "data plane": plane,
@@ -28,14 +32,27 @@ def answer() -> Answer:
                 }
             )
     factor = {plane: times[plane, NOISY] / times[plane, 0.0] for plane in PLANES}
+    names = [f"{plane}, {'noisy' if noise else 'no'} neighbour" for plane, noise in times]
     return Answer(
         factor["cilium"],
         f"{factor['cilium']:.1f} times with the proxy of the node, {factor['istio-sidecar']:.2f} times with sidecars. "
         "The quiet service stands in the line of the noisy one for a worker of the shared proxy. With sidecars only "
         "the cores are shared, and this node has plenty.",
         rows,
+        bars(names, list(times.values()), TITLE, intervals=spans),
+        in_words(names, list(times.values()), TITLE),
         engine=f"simulation of {REQUESTS:,} requests",
     )
+
+
+def scene() -> Scene:
+    """Both services over one proxy."""
+    entries = [{"service": "quiet", "weight": QUIET}, {"service": "noisy", "weight": NOISY}]
+    both = application([service("quiet", []), service("noisy", [], replicas=4)], entries)
+    return Scene(
+        both, load_dataplane("cilium"), QUIET + NOISY,
+        "All dots pass the one proxy below, whichever service they are for.",
+    )  # fmt: skip
 
 
 def quiet_mean_us(plane: str, noise: float) -> Estimate:
@@ -70,4 +87,5 @@ CHAPTER = Chapter(
     ),
     answer,
     "On Trust, see how such a scenario was measured on real proxies (noisy-neighbour).",
+    scene,
 )

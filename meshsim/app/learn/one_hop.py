@@ -1,7 +1,10 @@
 """Chapter: one call between two services."""
 
-from meshsim.app.learn.chapter import Answer, Chapter, Guess
+from meshsim.app.learn.chapter import Answer, Chapter, Guess, Scene
+from meshsim.figures import numbers as n
 from meshsim.figures.journey import short, waterfall_figure
+from meshsim.formats.load import load_application
+from meshsim.scenario.catalog import load_dataplane
 from meshsim.scenario.scenario import Scenario
 from meshsim.studies.lone import by_operation, lone_request
 from meshsim.studies.setup import prepare
@@ -18,16 +21,27 @@ def answer() -> Answer:
         {"operation": short(operation), "who": who, "µs": ns / 1000}
         for (who, operation), ns in by_operation(steps).items()
     ]
+    spent: dict[str, int] = {}
+    for (_, operation), ns in by_operation(steps).items():
+        spent[short(operation)] = spent.get(short(operation), 0) + ns
+    largest = sorted(spent.items(), key=lambda item: -item[1])[:3]
     return Answer(
         us,
-        f"{us:.1f} µs, before the server has computed anything. All of it is the kernel's work and the wire.",
+        f"{us:.1f} µs, before the server has computed anything. All of it is the kernel's work and the wire: "
+        f"{n.listed([f'{one} {ns / 1000:.1f} µs' for one, ns in largest])} take most.",
         rows,
         waterfall_figure(alone, CALL),
         f"Waterfall of {len(steps)} steps of a call without a mesh, {us:.1f} µs together.",
-        closed_form=f"The sum of the cost book's entries on the way is {us:.1f} µs: nothing queues, so nothing else is "
-        "in it.",
         engine="reference engine, one request alone",
     )
+
+
+def scene() -> Scene:
+    """Client, server, nothing else."""
+    return Scene(
+        load_application("two-tier")[0], load_dataplane("no-mesh"), 300.0,
+        "Below each application lies the kernel of its node; every message goes through it.",
+    )  # fmt: skip
 
 
 CHAPTER = Chapter(
@@ -41,4 +55,5 @@ CHAPTER = Chapter(
     Guess("How long do the kernel and the wire take, there and back?", 0, 200, 5, 20, "µs"),
     answer,
     "Anatomy shows the same call over any data plane, step by step.",
+    scene,
 )

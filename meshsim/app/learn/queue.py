@@ -11,7 +11,7 @@ from meshsim.results.intervals import mean_interval
 
 SERVICE_US = 1000.0
 LOADS = (0.3, 0.5, 0.7, 0.9)
-REQUESTS = 10_000
+REQUESTS = 40_000
 
 
 def answer() -> Answer:

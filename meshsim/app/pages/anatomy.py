@@ -7,13 +7,16 @@ from functools import lru_cache
 import pandas as pd
 import streamlit as st
 
-from meshsim.app.controls import DEFAULT_APPLICATION
+from meshsim.app import cards, uploads
+from meshsim.app.controls import DEFAULT_APPLICATION, offered
 from meshsim.app.text import plain
+from meshsim.app.theme import theme
 from meshsim.figures import PLOTLY_CONFIG
 from meshsim.figures import numbers as n
 from meshsim.figures.journey import (
     LANE_NAMES,
     difference_figure,
+    flow_figure,
     hop_label,
     icicle_figure,
     path_figure,
@@ -33,7 +36,7 @@ US = 1000.0
 @lru_cache(maxsize=32)
 def prepared(application: str, dataplane: str) -> Prepared:
     """The application at its own size; its plan is lowered once. One request alone does not care about the rate."""
-    scenario = Scenario(application=application, dataplane=dataplane)
+    scenario = Scenario(application=uploads.source(application), dataplane=dataplane)
     return prepare(scenario.model_copy(update={"load": scenario.load.model_copy(update={"rps": 1.0})}))
 
 
@@ -45,10 +48,12 @@ def lone(application: str, dataplane: str, entry: str) -> Lone:
 
 def render() -> None:
     """Draw the page once."""
+    st.html(cards.STYLE)
     st.header("Where the microseconds of one request go", anchor=False)
     first, second, third = st.columns(3)
-    applications, planes = catalog.names("applications"), catalog.names("dataplanes")
+    applications, planes = offered(st.query_params.get_all("application")), catalog.names("dataplanes")
     usual = st.session_state.get("app", DEFAULT_APPLICATION)  # the one that the other pages show
+    usual = usual if usual in applications else DEFAULT_APPLICATION
     application = first.selectbox(
         "Application", applications, index=applications.index(usual), key="application", bind="query-params"
     )
@@ -74,18 +79,20 @@ def render() -> None:
     except MeshsimError as error:
         st.error(plain(str(error)))
         return
-    st.markdown(f"#### {plain(headline(mesh, base))}")
-    st.markdown(
-        "It is alone: nothing queues, each operation takes its mean, and so the steps add up to the nanosecond. "
-        "Proxies sleep when it comes and must be woken. Services are those of the application's own size."
-    )
-    whole, call, path = st.tabs(["The whole request", "One call", "Step by step"])
+    st.html(cards.sentence(headline(mesh, base)))
+    whole, flow, call, path = st.tabs(["The whole request", "Who and where", "One call", "Step by step"])
     with whole:
         _whole(mesh, base)
+    with flow:
+        _flow(mesh)
     with call:
         _one_call(mesh, base)
     with path:
         _step_by_step(mesh)
+    st.markdown(
+        "It is alone: nothing queues, each operation takes its mean, and so the steps add up to the nanosecond. "
+        "Proxies sleep when it comes and must be woken. Services are those of the application's own size."
+    )
 
 
 def headline(mesh: Lone, base: Lone) -> str:
@@ -109,10 +116,12 @@ def headline(mesh: Lone, base: Lone) -> str:
 
 def _whole(mesh: Lone, base: Lone) -> None:
     names = ["who takes it", f"more than {BASE}"]
-    shown = st.segmented_control("Colours show", names, default=names[0], required=True, key="icicle-colour")
+    shown = st.segmented_control(
+        "Colours show", names, default=names[0], required=True, key="icicle-colour", label_visibility="collapsed"
+    )
     against = base if shown == names[1] and mesh.dataplane != BASE else None
     st.plotly_chart(
-        icicle_figure(mesh, base=against),
+        icicle_figure(mesh, base=against, theme=theme()),
         config=PLOTLY_CONFIG,
         alt=f"Icicle chart. {headline(mesh, base)} It is made of {len(mesh.hops)} calls, all in the table below.",
         key="icicle",
@@ -123,7 +132,7 @@ def _whole(mesh: Lone, base: Lone) -> None:
     if mesh.dataplane != BASE:
         st.subheader(f"Difference to {BASE}", anchor=False)
         st.plotly_chart(
-            difference_figure(mesh, base),
+            difference_figure(mesh, base, theme=theme()),
             config=PLOTLY_CONFIG,
             alt=f"Bars: what {mesh.dataplane} adds to the request, by operation. {headline(mesh, base)}",
             key="difference",
@@ -131,6 +140,17 @@ def _whole(mesh: Lone, base: Lone) -> None:
     with st.popover("Show the arithmetic"):
         st.markdown(f"{len(mesh.steps)} steps, summed by operation. Their sum is the latency of the request.")
         st.dataframe(arithmetic(mesh.steps), hide_index=True)
+
+
+def _flow(mesh: Lone) -> None:
+    st.plotly_chart(
+        flow_figure(mesh, theme=theme()),
+        config=PLOTLY_CONFIG,
+        alt="Sankey diagram: the time of the request by where it is spent and by whom. "
+        f"{n.latency(mesh.latency_ns / US)} in all; the arithmetic of the first tab has the same sums as a table.",
+        key="flow",
+    )
+    st.markdown("Left: the whole time. In the middle: the pod or proxy where it is spent. Right: who spends it there.")
 
 
 def _one_call(mesh: Lone, base: Lone) -> None:
@@ -145,7 +165,7 @@ def _one_call(mesh: Lone, base: Lone) -> None:
         with column:
             st.subheader(f"{one.dataplane}: {n.latency(us)} on the way", anchor=False)
             st.plotly_chart(
-                waterfall_figure(one, hop, widest_us=widest),
+                waterfall_figure(one, hop, widest_us=widest, theme=theme()),
                 config=PLOTLY_CONFIG,
                 alt=f"Waterfall over {one.dataplane}: {len(one.on_the_way(hop))} steps of {one.hops[hop].name}, "
                 f"{n.latency(us)} together, without the work of the called service.",
@@ -157,10 +177,13 @@ def _one_call(mesh: Lone, base: Lone) -> None:
 
 
 def _step_by_step(mesh: Lone) -> None:
-    number = _which(mesh, "path-hop")
+    left, right = st.columns([1, 1.3], gap="medium")
+    with left:
+        number = _which(mesh, "path-hop")
     steps = mesh.of_hop(number)
-    at = st.slider("Step", 1, max(len(steps), 2), 1, key="step", help="Arrow keys move it.") if len(steps) > 1 else 1
-    at = min(at, len(steps))
+    at = 1
+    if len(steps) > 1:
+        at = right.slider("Step", 1, len(steps), 1, key="step", help="Arrow keys move it.")
     step = steps[at - 1]
     spent = sum(one.ns for one in steps[:at]) / US
     error = f" ± {step.standard_error:.0%} (one standard error)" if step.standard_error else ""
@@ -174,7 +197,7 @@ def _step_by_step(mesh: Lone) -> None:
         f"the {LANE_NAMES[step.space]}: {plain(step.where)}. So far {n.latency(spent)}.{inside}"
     )
     st.plotly_chart(
-        path_figure(mesh, number, at),
+        path_figure(mesh, number, at, theme=theme()),
         config=PLOTLY_CONFIG,
         alt=f"The way of the call through user space, kernel and wire. Step {at} of {len(steps)}: {step.operation} at "
         f"{step.where}, {LANE_NAMES[step.space]}, {n.latency(step.ns / US)}.",

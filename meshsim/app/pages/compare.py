@@ -5,12 +5,13 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from meshsim.app import cards, instant
+from meshsim.app import cards, instant, uploads
 from meshsim.app.answers import ANSWERS, PairQuestion, Side
 from meshsim.app.controls import Setting, all_sizes, controls, own_size, put
 from meshsim.app.links import permalink
 from meshsim.app.refine import refine
 from meshsim.app.text import plain
+from meshsim.app.theme import theme
 from meshsim.figures import PLOTLY_CONFIG
 from meshsim.figures import numbers as n
 from meshsim.figures.pair import pair_alt, pair_figure, pair_sentence
@@ -51,7 +52,7 @@ def render() -> None:
         for warning in caveats([row]):
             st.warning(plain(f"{name}: {warning}"))
     st.plotly_chart(
-        pair_figure(shown.a, shown.b, shown.difference),
+        pair_figure(shown.a, shown.b, shown.difference, theme=theme()),
         config=PLOTLY_CONFIG,
         alt=pair_alt(shown.a, shown.b, shown.difference),
         key="pair",
@@ -125,10 +126,12 @@ def read(text: str, setting: Setting) -> Side | None:
     if len(parts) != 4 or not (parts[1].isdecimal() and parts[2].isdecimal()):
         return None
     application, services, rps, dataplane = parts[0], int(parts[1]), int(parts[2]), parts[3]
-    known = application in catalog.names("applications") and dataplane in catalog.names("dataplanes")
-    if not known or services not in all_sizes() or not 1 <= rps <= 1_000_000:
+    known = uploads.known(application) and dataplane in catalog.names("dataplanes")
+    if not known or not 1 <= rps <= 1_000_000:
         return None
     own = own_size(application)
+    if services not in all_sizes(own):
+        return None
     return Side(setting.at(application=application, own=own, services=services, rps=rps), dataplane)
 
 

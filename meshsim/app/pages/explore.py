@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from importlib.util import find_spec
-
+import pandas as pd
 import streamlit as st
 
 from meshsim.app import cards, instant
 from meshsim.app.answers import ANSWERS, Question
+from meshsim.app.components import traffic
 from meshsim.app.controls import STARTS, Setting, controls, reset, start_from
 from meshsim.app.refine import refine
 from meshsim.app.share import share
 from meshsim.app.text import listed, plain
 from meshsim.figures import METRICS, PLOTLY_CONFIG, alt_text, growth_figure, headline
+from meshsim.figures import numbers as n
 from meshsim.figures.growth import top_crossovers
+from meshsim.figures.metrics import metric_named
 from meshsim.figures.words import caption, caveats, doubts
 from meshsim.formats.limits import NOT_MODELLED, assumptions
 from meshsim.results.rows import ComparisonReport, GrowthReport
 from meshsim.scenario.base import MeshsimError
 
 POLL_S = 0.4
-TRAFFIC = "meshsim.app.components.traffic"
 CHART_HEIGHT = 330
 
 
@@ -34,7 +34,7 @@ def render() -> None:
     try:
         report = approximation(setting)
     except MeshsimError as error:
-        st.error(str(error))
+        st.error(plain(str(error)))
         return
     question = Question(setting)
     done = ANSWERS.finished(question)
@@ -49,16 +49,15 @@ def render() -> None:
         st.html(cards.progress(1.0, _how_sure(shown)))
     for warning in caveats(shown.rows, shown.partial):
         st.warning(plain(warning))
-    left, right = st.columns([1.35, 1]) if _traffic_there() else (st.container(), None)
+    left, right = st.columns([1.35, 1])
     with left:
         _chart(setting, simulated)
-    if right is not None:
-        with right:
-            _traffic(setting)
+    with right:
+        st.fragment(_traffic)(setting)
     st.html(
         cards.cards(shown.rows, shown.refused or report.refused, instant.sources(setting), shown.provenance.price_date)
     )
-    _small_print(shown, report)
+    st.fragment(_small_print)(shown, report)
     instant.look_ahead(setting)
 
 
@@ -72,7 +71,7 @@ def _how_sure(report: ComparisonReport) -> str:
 def approximation(setting: Setting) -> ComparisonReport:
     """What the analytic engine says where we are. MeshsimError for wrong input."""
     return ComparisonReport(
-        application=setting.application,
+        application=instant.name(setting),
         rps=float(setting.rps),
         rows=instant.rows(setting),
         refused=instant.refused(setting),
@@ -82,7 +81,7 @@ def approximation(setting: Setting) -> ComparisonReport:
 
 
 def _chart(setting: Setting, simulated: ComparisonReport | None) -> None:
-    complete = instant.curve(setting, 0.25)[1]
+    complete = instant.curve(setting, 0.1)[1]
     st.fragment(run_every=None if complete else POLL_S)(_growth)(setting, simulated, complete)
 
 
@@ -108,15 +107,30 @@ def _growth(setting: Setting, simulated: ComparisonReport | None, was_complete: 
     drawn = with_simulation(report, simulated, metric)
     figure = growth_figure(drawn, metric, here=setting.services, log_x=log, log_y=log, height=CHART_HEIGHT)
     for trace in figure["data"]:
-        if trace.get("meta") == "analytic":  # the mark of the same colour says the name
+        # The mark of the same colour says the name, and the sentence below the chart what the bands are.
+        if trace.get("meta") in ("analytic", "sampling key", "model key"):
             trace["showlegend"] = False
     st.plotly_chart(figure, config=PLOTLY_CONFIG, alt=alt_text(report, metric), key="growth")
     said = [crossing.sentence for crossing in top_crossovers(report, metric)]
     numbered = [f"{number}. {sentence}" for number, sentence in enumerate(said, start=1)]
     if not complete:
         numbered.append("Larger sizes are being worked out.")
-    if numbered:
-        st.markdown(plain(" ".join(numbered)))
+    sampled = any(trace.get("meta") == "sampling" for trace in figure["data"])
+    st.html(cards.small(*numbered, caption(metric, sampled=sampled)))
+    table = st.expander("The chart as a table", key="growth-table", on_change="rerun")
+    if table.open:
+        table.dataframe(growth_table(report, simulated, metric))
+
+
+def growth_table(report: GrowthReport, simulated: ComparisonReport | None, metric: str) -> pd.DataFrame:
+    """What the chart shows: a row a size, a column a data plane, the values in words with unit and interval."""
+    what = metric_named(metric)
+    rows = [*report.rows, *(with_simulation(report, simulated, metric).rows if simulated else [])]
+    said = {(row.services, row.dataplane): n.interval(what.of(row), what.show) for row in rows}  # simulated ones last
+    sizes = sorted({services for services, _ in said})
+    planes = list(dict.fromkeys(row.dataplane for row in rows))
+    cells = [[said.get((services, plane), "") for plane in planes] for services in sizes]
+    return pd.DataFrame(cells, columns=planes, index=pd.Index(sizes, name="services"))
 
 
 def with_simulation(report: GrowthReport, simulated: ComparisonReport | None, metric: str) -> GrowthReport:
@@ -124,10 +138,6 @@ def with_simulation(report: GrowthReport, simulated: ComparisonReport | None, me
     if simulated is None or metric in ("memory", "config", "push"):
         return report
     return report.model_copy(update={"rows": simulated.rows, "curve": report.rows})
-
-
-def _traffic_there() -> bool:
-    return find_spec(TRAFFIC) is not None
 
 
 def _traffic(setting: Setting) -> None:
@@ -138,8 +148,7 @@ def _traffic(setting: Setting) -> None:
         "Requests on their way through", meshes, key="seen", label_visibility="collapsed", width=220,
         help="Whose pods, sidecars and node proxies the requests pass.",
     )  # fmt: skip
-    traffic = import_module(TRAFFIC).traffic
-    traffic(setting, plane, height=CHART_HEIGHT)
+    traffic.traffic_here(setting, str(plane), CHART_HEIGHT)
 
 
 def _tools(setting: Setting) -> None:
@@ -152,7 +161,11 @@ def _tools(setting: Setting) -> None:
 
 
 def _small_print(shown: ComparisonReport, approximated: ComparisonReport) -> None:
-    with st.expander("How far to trust it: limits of the approximation, what is assumed, what is not modelled"):
+    label = "How far to trust it: limits of the approximation, what is assumed, what is not modelled"
+    opened = st.expander(label, key="small-print", on_change="rerun")
+    if not opened.open:
+        return
+    with opened:
         reasons = doubts(approximated.rows)
         if reasons:
             st.markdown("**The approximation leaves out or is not good at**\n" + listed(reasons))
@@ -163,4 +176,3 @@ def _small_print(shown: ComparisonReport, approximated: ComparisonReport) -> Non
             )
         st.markdown("**Assumed**\n" + listed([*assumptions(shown.provenance, "per-service"), *shown.notes]))
         st.markdown("**Not modelled**\n" + listed(NOT_MODELLED))
-        st.markdown(plain(caption("p50")))

@@ -12,6 +12,7 @@ from meshsim.app.pages.explore import approximation
 from meshsim.app.refine import refine
 from meshsim.app.share import share
 from meshsim.app.text import listed, plain
+from meshsim.app.theme import theme
 from meshsim.engines import select
 from meshsim.figures import PLOTLY_CONFIG, alt_text, comparison_figure, headline
 from meshsim.figures.words import caveats
@@ -57,7 +58,9 @@ def render() -> None:
     downloads(shown, "report")
     _trace(setting)
     _earlier()
-    st.plotly_chart(comparison_figure(shown), config=PLOTLY_CONFIG, alt=alt_text(shown), key="report-comparison")
+    st.plotly_chart(
+        comparison_figure(shown, theme=theme()), config=PLOTLY_CONFIG, alt=alt_text(shown), key="report-comparison"
+    )
     left, right = st.columns(2)
     left.subheader("What is assumed")
     left.markdown(listed([*assumptions(shown.provenance), *shown.notes]))

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import streamlit as st
 
-from meshsim.app import cards, instant, runs
+from meshsim.app import cards, instant, runs, uploads
 from meshsim.app.controls import Setting, controls
 from meshsim.app.downloads import downloads
 from meshsim.app.text import plain
+from meshsim.app.theme import theme
 from meshsim.figures import METRICS, PLOTLY_CONFIG, alt_text, comparison_figure, growth_figure, headline
 from meshsim.figures.words import caption, caveats, too_short
 from meshsim.results.rows import ComparisonReport, GrowthReport
 from meshsim.scenario.base import MeshsimError
 
-POLL_S = 0.5
+POLL_S = 0.3
 KINDS = {"here": "compare", "growth": "grow"}
 REQUESTS = (1000, 3000, 12_000, 50_000)
 WORDS = {
@@ -87,7 +88,7 @@ def _start(setting: Setting, kind: str, requests: int) -> None:
     rps = float(setting.rps) if setting.services == setting.own else setting.own_rps
     asked = runs.Question(
         "compare" if kind == "here" and setting.services == setting.own else "grow",
-        setting.application,
+        uploads.source(setting.application),
         sizes,
         setting.own,
         setting.dataplanes,
@@ -143,12 +144,19 @@ def _growth(report: GrowthReport) -> None:
     if short := too_short(report, metric):
         st.info(plain(short))
         return
-    st.plotly_chart(growth_figure(report, metric), config=PLOTLY_CONFIG, alt=alt_text(report, metric), key="run-growth")
+    st.plotly_chart(
+        growth_figure(report, metric, theme=theme()),
+        config=PLOTLY_CONFIG,
+        alt=alt_text(report, metric),
+        key="run-growth",
+    )
     st.markdown(plain(caption(metric)))
 
 
 def _comparison(report: ComparisonReport) -> None:
-    st.plotly_chart(comparison_figure(report), config=PLOTLY_CONFIG, alt=alt_text(report), key="run-comparison")
+    st.plotly_chart(
+        comparison_figure(report, theme=theme()), config=PLOTLY_CONFIG, alt=alt_text(report), key="run-comparison"
+    )
 
 
 def _seconds(value: float) -> str:

@@ -7,8 +7,10 @@ from functools import cache
 import pandas as pd
 import streamlit as st
 
+from meshsim.app import cards
 from meshsim.app.glossary import GLOSSARY
 from meshsim.app.text import listed, plain
+from meshsim.app.theme import theme
 from meshsim.costs.book import Cost
 from meshsim.costs.books import Costs
 from meshsim.figures import PLOTLY_CONFIG
@@ -35,9 +37,10 @@ MEANING = {
 
 def render() -> None:
     """Draw the page once."""
+    st.html(cards.STYLE)
     st.header("How far to trust it", anchor=False)
     boards = scoreboards()
-    st.markdown(f"#### {plain(headline(book(), boards))}")
+    st.html(cards.sentence(headline(book(), boards)))
     tabs = st.tabs(["Measured against predicted", "Costs", "What is left out", "Who can do what", "Words"])
     with tabs[0]:
         _validation(boards)
@@ -91,7 +94,7 @@ def _validation(boards: list[Scoreboard]) -> None:
             "meshes (pods, Envoys, iptables, eBPF) and the simulator were made from the same files."
         )
         st.plotly_chart(
-            validation_figure(board),
+            validation_figure(board, theme=theme()),
             config=PLOTLY_CONFIG,
             alt=f"Dots: predicted over measured for {len(board.rows)} rows on {host}, by quantity. "
             f"{headline(book(), [board])}",

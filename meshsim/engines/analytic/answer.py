@@ -10,6 +10,7 @@ import numpy as np
 from meshsim.engines.analytic.limits import ALL, Outside, Quantity, crowded, forks, outside, too_busy, uneven
 from meshsim.engines.analytic.model import Model, compile_plan
 from meshsim.engines.analytic.moments import Floats, quantiles
+from meshsim.engines.analytic.programs import JOB
 from meshsim.engines.analytic.solver import Stations, Times, solve_at
 from meshsim.plan.arrivals import CLOSED
 from meshsim.plan.plan import Ints, Plan
@@ -41,6 +42,8 @@ class AnalyticResult:
     """(c,) as its caller sees it."""
     cores_by_tag: Floats
     """(t,) cores kept busy, without what proxies and agents burn idle."""
+    cores_by_service: Floats
+    """(s + waypoint groups,) the same by the pods they are spent for: by themselves, their proxies and the kernel."""
     utilisation: Floats
     """(n,) of each station."""
     saturation_rps: float
@@ -151,6 +154,7 @@ def _answer(plan: Plan, known: _Prepared, rate: float, at: Stations, times: Time
         entry_mean_us=entry[:, 0],
         call_mean_us=call,
         cores_by_tag=rate * (model.tag_ns + model.woken_tag_ns @ at.woken),
+        cores_by_service=rate * _work(model, at),
         utilisation=utilisation,
         saturation_rps=known.saturation_rps,
         outside=[*known.outside, *doubts],
@@ -168,6 +172,13 @@ def _shape(model: Model, times: Times) -> tuple[float, float]:
     p = s.call_probability
     made = visits[s.sequence_endpoint[s.call_sequence]] * p * (1 - p) * times.call[s.call_number, 0] ** 2
     return skewness, float(made.sum() / max(float(model.entry_share @ variance), 1e-12))
+
+
+def _work(model: Model, at: Stations) -> Floats:
+    """(r,) ns on a core, a request."""
+    work = JOB.index("work")
+    woken = (model.woken_jobs[:, work] * at.woken).reshape(model.rows, model.slots).sum(axis=1)
+    return np.asarray(model.jobs[:, work] + woken)
 
 
 def _grouped(k: Floats, weight: Floats) -> tuple[Floats, Floats]:
