@@ -104,7 +104,7 @@ def test_start_points_and_reset() -> None:
             assert app.selectbox(key="app").value == application
             assert app.select_slider(key="services").value == (services or own_size(application))
             assert app.select_slider(key="rps").value == rps
-        assert services is None or services in all_sizes()
+        assert services is None or services in all_sizes(own_size(application))
         assert rps in RATES
     app.button(key="reset").click().run()
     assert {key: app.session_state[key] for key in KEYS} == defaults()
