@@ -162,7 +162,8 @@ def test_a_missing_cost_names_the_operation(tmp_path: Path) -> None:
 
 
 def test_ctrl_c_keeps_what_is_done_and_exits_with_130(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "meshsim", "compare", "bookinfo", "--requests", "4000", "--jobs", "1"]
+    long = ["--requests", "200000", "--engine", "reference", "--jobs", "1"]
+    command = [sys.executable, "-m", "meshsim", "compare", "bookinfo", *long]
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     time.sleep(6)
     process.send_signal(signal.SIGINT)
