@@ -9,22 +9,16 @@ shown once it has ended, so the pictures show what a visitor sees after half a m
 from __future__ import annotations
 
 import io
-import os
-import shutil
-import socket
-import subprocess
 import sys
-import time
-import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
+import tempfile
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
-from meshsim.app.launch import command
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "app"))
+from browsing import FLAGS, chromium, serving
 
 FOLDER = Path(__file__).parent / "screenshots"
 SIZES = {"wide": (1280, 900), "phone": (390, 844)}
@@ -41,7 +35,6 @@ PAGES = {
 }
 COLOURS = 256
 """Of a picture; text stays sharp."""
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 
 
 def main(wanted: list[str]) -> None:
@@ -49,15 +42,19 @@ def main(wanted: list[str]) -> None:
     unknown = set(wanted) - set(PAGES)
     if unknown:
         raise SystemExit(f"{', '.join(sorted(unknown))}: no such page; choose from: {', '.join(PAGES)}")
-    browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if browser is None:
+    path = chromium()
+    if path is None:
         raise SystemExit("no Chromium on this machine")
     FOLDER.mkdir(exist_ok=True)
-    with serving() as address, sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=browser, args=FLAGS)
+    with (
+        tempfile.TemporaryDirectory(prefix="meshsim-") as folder,
+        serving(Path(folder)) as address,
+        sync_playwright() as playwright,
+    ):
+        browser = playwright.chromium.launch(executable_path=path, args=list(FLAGS))
         for size, (width, height) in SIZES.items():
             for scheme in ("light", "dark"):
-                context = chromium.new_context(
+                context = browser.new_context(
                     viewport={"width": width, "height": height},
                     color_scheme=scheme,  # type: ignore[arg-type]
                     reduced_motion="reduce",
@@ -72,7 +69,7 @@ def main(wanted: list[str]) -> None:
                         raise SystemExit(f"{name}: {page.get_by_test_id('stException').first.inner_text()}")
                     save(page.screenshot(), FOLDER / f"{name}-{size}-{scheme}.png")
                 context.close()
-        chromium.close()
+        browser.close()
     total = sum(path.stat().st_size for path in FOLDER.glob("*.png"))
     print(f"{len(list(FOLDER.glob('*.png')))} pictures, {total / 2**20:.1f} MiB")
 
@@ -119,32 +116,6 @@ def save(png: bytes, path: Path) -> None:
     """With few colours: a third of the bytes."""
     picture: Any = Image.open(io.BytesIO(png)).convert("RGB")
     picture.quantize(COLOURS, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(path, optimize=True)
-
-
-@contextmanager
-def serving() -> Iterator[str]:
-    """The app on a free port."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    process = subprocess.Popen(
-        command(port, open_browser=False), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ}
-    )
-    address = f"http://localhost:{port}"
-    try:
-        until = time.monotonic() + 60
-        while True:
-            try:
-                urllib.request.urlopen(f"{address}/_stcore/health", timeout=1)
-                break
-            except OSError:
-                if process.poll() is not None or time.monotonic() > until:
-                    raise SystemExit("the app did not start") from None
-                time.sleep(0.2)
-        yield address
-    finally:
-        process.terminate()
-        process.wait(20)
 
 
 if __name__ == "__main__":

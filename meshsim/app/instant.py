@@ -24,7 +24,7 @@ from zlib import crc32
 from meshsim.app import approximate, uploads
 from meshsim.app.approximate import Answer, Approximation, Place
 from meshsim.app.controls import RATES, Setting, all_sizes, sizes_near
-from meshsim.results.rows import GrowthReport, Provenance, Refused, Row
+from meshsim.results.rows import ComparisonReport, GrowthReport, Provenance, Refused, Row
 from meshsim.studies.grow import analytic_crossovers
 from meshsim.studies.inputs import BASELINE, Settings
 from meshsim.studies.point import plain_difference
@@ -200,6 +200,18 @@ def rows(setting: Setting) -> list[Row]:
 def refused(setting: Setting) -> list[Refused]:
     """The others, with the reason."""
     return [one for one in answers(setting) if isinstance(one, Refused)]
+
+
+def comparison(setting: Setting) -> ComparisonReport:
+    """The report of ``compare --engine analytic`` where we are. MeshsimError for wrong input."""
+    return ComparisonReport(
+        application=name(setting),
+        rps=float(setting.rps),
+        rows=rows(setting),
+        refused=refused(setting),
+        provenance=provenance(setting),
+        notes=notes(setting),
+    )
 
 
 def sources(setting: Setting) -> dict[str, dict[str, float]]:

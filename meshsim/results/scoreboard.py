@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -168,17 +168,7 @@ def ratio_summaries(board: Scoreboard) -> list[RatioSummary]:
         rows = [r for r in board.ratios if r.quantity == quantity and not r.used_for_fitting and math.isfinite(r.ratio)]
         if not rows:
             continue
-        worst = max(rows, key=lambda row: row.error)
-        found.append(
-            RatioSummary(
-                quantity=quantity,
-                rows=len(rows),
-                median_error=_median([row.error for row in rows]),
-                worst_error=worst.error,
-                median_gap=_median([abs(row.ratio - 1) for row in rows]),
-                worst=f"{worst.dataplane}, {worst.scenario}",
-            )
-        )
+        found.append(RatioSummary(quantity=quantity, **_errors(rows)))
     return found
 
 
@@ -203,16 +193,11 @@ def summaries(board: Scoreboard) -> list[Summary]:
         rows = board.validation(quantity)
         if not rows:
             continue
-        worst = max(rows, key=lambda row: row.error)
         found.append(
             Summary(
                 quantity=quantity,
-                rows=len(rows),
-                median_error=_median([row.error for row in rows]),
-                worst_error=worst.error,
-                median_gap=_median([abs(row.ratio - 1) for row in rows]),
+                **_errors(rows),
                 median_ratio=_median([row.ratio for row in rows]),
-                worst=f"{worst.dataplane}, {worst.scenario}",
                 goal_median=goal,
                 goal_worst=None if math.isinf(goal_worst) else goal_worst,
             )
@@ -253,6 +238,18 @@ def _verdict(quantity: Quantity, a: ScoreRow, b: ScoreRow) -> Verdict:
 def read(path: Path) -> Scoreboard:
     """A scoreboard from its file. ValueError (pydantic's) if it is none."""
     return Scoreboard.model_validate_json(path.read_text(encoding="utf-8"))
+
+
+def _errors(rows: Sequence[RatioRow | ScoreRow]) -> dict[str, Any]:
+    """What both kinds of summary tell of their rows."""
+    worst = max(rows, key=lambda row: row.error)
+    return {
+        "rows": len(rows),
+        "median_error": _median([row.error for row in rows]),
+        "worst_error": worst.error,
+        "median_gap": _median([abs(row.ratio - 1) for row in rows]),
+        "worst": f"{worst.dataplane}, {worst.scenario}",
+    }
 
 
 def _median(values: Iterable[float]) -> float:

@@ -6,20 +6,18 @@ import pandas as pd
 import streamlit as st
 
 from meshsim.app import cards, instant
-from meshsim.app.answers import ANSWERS, Question
+from meshsim.app.answering import answered
 from meshsim.app.components import traffic
-from meshsim.app.controls import STARTS, Setting, controls, reset, start_from
-from meshsim.app.refine import refine
+from meshsim.app.controls import STARTS, Setting, reset, start_from
 from meshsim.app.share import share
-from meshsim.app.text import listed, plain
-from meshsim.figures import METRICS, PLOTLY_CONFIG, alt_text, growth_figure, headline
+from meshsim.app.text import listed
+from meshsim.figures import METRICS, PLOTLY_CONFIG, alt_text, growth_figure
 from meshsim.figures import numbers as n
 from meshsim.figures.growth import top_crossovers
 from meshsim.figures.metrics import metric_named
-from meshsim.figures.words import caption, caveats, doubts
+from meshsim.figures.words import caption, doubts
 from meshsim.formats.limits import NOT_MODELLED, assumptions
 from meshsim.results.rows import ComparisonReport, GrowthReport
-from meshsim.scenario.base import MeshsimError
 
 POLL_S = 0.4
 CHART_HEIGHT = 330
@@ -27,37 +25,24 @@ CHART_HEIGHT = 330
 
 def render() -> None:
     """Draw everything once, from what is known; fragments fill in the rest."""
-    st.html(cards.STYLE)
-    setting = controls(_tools)
-    if setting is None:
+    found = answered(_tools, _how_sure)
+    if found is None:
         return
-    try:
-        report = approximation(setting)
-    except MeshsimError as error:
-        st.error(plain(str(error)))
-        return
-    question = Question(setting)
-    done = ANSWERS.finished(question)
-    simulated = done.report if done is not None else None
-    shown = simulated or report
-    st.html(cards.answer(headline(shown), shown.rows))
-    if done is None:
-        refine(question, f"Simulating {setting.requests:,} requests over each data plane")
-    elif done.error is not None:
-        st.warning(plain(str(done.error)))
-    else:
-        st.html(cards.progress(1.0, _how_sure(shown)))
-    for warning in caveats(shown.rows, shown.partial):
-        st.warning(plain(warning))
+    setting, shown = found.setting, found.shown
     left, right = st.columns([1.35, 1])
     with left:
-        _chart(setting, simulated)
+        _chart(setting, found.simulated)
     with right:
         st.fragment(_traffic)(setting)
     st.html(
-        cards.cards(shown.rows, shown.refused or report.refused, instant.sources(setting), shown.provenance.price_date)
+        cards.cards(
+            shown.rows,
+            shown.refused or found.approximated.refused,
+            instant.sources(setting),
+            shown.provenance.price_date,
+        )
     )
-    st.fragment(_small_print)(shown, report)
+    st.fragment(_small_print)(shown, found.approximated)
     instant.look_ahead(setting)
 
 
@@ -65,18 +50,6 @@ def _how_sure(report: ComparisonReport) -> str:
     return (
         f"Simulated: {report.rows[0].requests:,} requests over each data plane, seed {report.provenance.seed}; "
         "95 of 100 such runs have their interval around the long-run value."
-    )
-
-
-def approximation(setting: Setting) -> ComparisonReport:
-    """What the analytic engine says where we are. MeshsimError for wrong input."""
-    return ComparisonReport(
-        application=instant.name(setting),
-        rps=float(setting.rps),
-        rows=instant.rows(setting),
-        refused=instant.refused(setting),
-        provenance=instant.provenance(setting),
-        notes=instant.notes(setting),
     )
 
 

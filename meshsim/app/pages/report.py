@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import streamlit as st
 
-from meshsim.app import cards, instant, runs
-from meshsim.app.answers import ANSWERS, Question
-from meshsim.app.controls import Setting, controls
+from meshsim.app import instant, runs
+from meshsim.app.answering import answered
+from meshsim.app.controls import Setting
 from meshsim.app.downloads import downloads
-from meshsim.app.pages.explore import approximation
-from meshsim.app.refine import refine
 from meshsim.app.share import share
 from meshsim.app.text import listed, plain
 from meshsim.app.theme import theme
 from meshsim.engines import select
 from meshsim.figures import PLOTLY_CONFIG, alt_text, comparison_figure, headline
-from meshsim.figures.words import caveats
 from meshsim.formats.limits import NOT_MODELLED, assumptions
 from meshsim.formats.trace import trace_json
-from meshsim.results.rows import ComparisonReport
-from meshsim.scenario.base import MeshsimError
 from meshsim.studies.version import model_version
 
 TRACED = 20
@@ -30,30 +25,14 @@ TRACE_RUN = 400
 
 def render() -> None:
     """Draw it once."""
-    st.html(cards.STYLE)
-    setting = controls(share)
-    if setting is None:
+    found = answered(share)
+    if found is None:
         return
-    try:
-        report = approximation(setting)
-    except MeshsimError as error:
-        st.error(plain(str(error)))
-        return
-    question = Question(setting)
-    done = ANSWERS.finished(question)
-    simulated: ComparisonReport | None = done.report if done is not None else None
-    shown = simulated or report
-    st.html(cards.answer(headline(shown), shown.rows))
-    if done is None:
-        refine(question, f"Simulating {setting.requests:,} requests over each data plane")
-    elif done.error is not None:
-        st.warning(plain(str(done.error)))
-    for warning in caveats(shown.rows, shown.partial):
-        st.warning(plain(warning))
+    setting, shown = found.setting, found.shown
     if not shown.rows:
         return
     st.subheader("Files")
-    kind = "simulated" if simulated else "approximated; the simulated ones follow in a moment"
+    kind = "simulated" if found.simulated else "approximated; the simulated ones follow in a moment"
     st.markdown(f"Of the numbers above, {kind}. Each says how to get the same numbers again.")
     downloads(shown, "report")
     _trace(setting)
