@@ -86,20 +86,11 @@ def _dots(rows: list[Row], quantile: str, symbol: str, unit: str, factor: float)
         "marker": {"symbol": symbol, "size": 11, "color": [look(row.dataplane).colour for row, _ in known]},
         "text": [
             f"<b>{safe(row.dataplane)}</b>, {quantile}: {numbers.interval(estimate, numbers.latency)}"
-            f"{_real(row, quantile)}"
+            f"{numbers.real_line(row, f'latency_us_{quantile}', numbers.latency)}"
             for row, estimate in known
         ],
         "hovertemplate": "%{text}<extra></extra>",
     }
-
-
-def _real(row: Row, quantile: str) -> str:
-    band = numbers.real(row, f"latency_us_{quantile}", numbers.latency)
-    return (
-        ""
-        if band == "–"
-        else f"<br>real meshes, 90 %: {band}{'' if row.reality and row.reality.inside else ', extrapolated'}"
-    )
 
 
 def _cpu(rows: list[Row], part: str) -> dict[str, Any]:

@@ -150,7 +150,7 @@ def _hover(row: Row, metric: Metric) -> str:
         said.append(f"sampling error, 95 %: {numbers.span(estimate.low, estimate.high, metric.show)}")
     if model is not None:
         said.append(f"model error, 95 %: {numbers.band(model, metric.show)}")
-    return "<br>".join(said)
+    return "<br>".join(said) + numbers.real_line(row, metric.real, metric.show)
 
 
 def _bands(name: str, rows: list[Row], metric: Metric, factor: float, log_y: bool) -> list[dict[str, Any]]:

@@ -34,6 +34,8 @@ class Metric:
     """Used instead when every value is at least 1 in it."""
     crossing: str = ""
     """What ``Crossover.metric`` calls it; empty if no crossovers of it are looked for."""
+    real: str = ""
+    """What ``RealityBand.quantity`` calls it; empty where no scoreboard measures it."""
 
     def scale(self, rows: list[Row]) -> tuple[str, float]:
         """Unit for the axis, and the factor that leads to it."""
@@ -56,7 +58,7 @@ def _latency(
 ) -> Metric:
     return Metric(
         key, title, f"{key} latency", of, model, numbers.latency,
-        unit="µs", big_unit="ms", big_factor=1e-3, crossing=key,
+        unit="µs", big_unit="ms", big_factor=1e-3, crossing=key, real=f"latency_us_{key}",
     )  # fmt: skip
 
 
@@ -74,7 +76,7 @@ METRICS: dict[str, Metric] = {
         Metric(
             "cpu", "CPU in use", "CPU",
             lambda row: _exactly(row.cpu_cores.total), lambda row: row.model_error.cpu_cores, numbers.cores,
-            unit="cores", crossing="cpu_cores",
+            unit="cores", crossing="cpu_cores", real="cpu_cores",
         ),
         Metric(
             "proxy_cpu", "CPU in use by proxies", "Proxy CPU",
@@ -84,7 +86,7 @@ METRICS: dict[str, Metric] = {
         Metric(
             "memory", "Memory", "Memory",
             lambda row: _exactly(row.memory_mib), lambda row: row.model_error.memory_mib, numbers.memory,
-            unit="GiB", factor=1 / 1024, crossing="memory_mib",
+            unit="GiB", factor=1 / 1024, crossing="memory_mib", real="memory_mib",
         ),
         Metric(
             "usd_month", "Cost", "Money",

@@ -48,8 +48,11 @@ def count(value: float) -> str:
 
 
 def span(low: float, high: float, show: Show) -> str:
-    """'4.2 to 4.4 ms': both ends with the same unit once, where they share it."""
+    """'4.2 to 4.4 ms': both ends with the same unit once, where they share it; one figure where three digits of both
+    are the same."""
     first, second = show(low), show(high)
+    if first == second:
+        return first
     number, _, unit = first.partition(" ")
     if unit and second.endswith(f" {unit}"):
         first = number
@@ -76,6 +79,14 @@ def real(row: Row, quantity: str, show: Show) -> str:
         if band.quantity == quantity and band.low is not None and band.high is not None:
             return span(band.low, band.high, show)
     return "–"
+
+
+def real_line(row: Row, quantity: str, show: Show) -> str:
+    """One more line of a hover text: 'real meshes, 90 %: 4.1 to 14 ms, extrapolated'; empty where it is not known."""
+    told = real(row, quantity, show)
+    if told == "–":
+        return ""
+    return f"<br>real meshes, 90 %: {told}{'' if row.reality and row.reality.inside else ', extrapolated'}"
 
 
 def listed(names: list[str]) -> str:

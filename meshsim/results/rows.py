@@ -290,6 +290,12 @@ class Solution(Out):
     latency_us: Estimate | None = Field(description="At the answer, or at the first trial if there is no answer")
     latency_beyond_us: Estimate | None
     verified: bool | None = Field(description="Answer and beyond, simulated with other random numbers, say the same")
+    reality: RealityBand | None = Field(
+        default=None, description="Where that latency lies in a real mesh, 90 %; null where that is not known"
+    )
+    outside: list[str] = Field(
+        default=[], description="In which directions the answer lies beyond what was measured: the band may not hold"
+    )
     trials: list[Trial]
     sentence: str
 
@@ -338,6 +344,9 @@ class PropagatedBand(Out):
     value: float | None
     low: float | None
     high: float | None
+    reality: RealityBand | None = Field(
+        default=None, description="Where it lies in a real mesh, 90 %, model error included; null where not known"
+    )
 
 
 class Chance(Out):

@@ -55,6 +55,11 @@ def rebased(row: Row, reality: Reality | None) -> Row:
     return row.model_copy(update={"reality": reality.model_copy(update={"bands": laid})})
 
 
+def band_of(row: Row, quantity: str) -> RealityBand | None:
+    """The row's band of one quantity; None where it is not known."""
+    return next((band for band in (row.reality.bands if row.reality else ()) if band.quantity == quantity), None)
+
+
 @lru_cache(maxsize=8)
 def scoreboard(book: str) -> tuple[str, Scoreboard, tuple[ModelBand, ...]] | None:
     """Name, rows and bands of the scoreboard that was predicted with this book, else of the first; None without any."""

@@ -26,6 +26,7 @@ from meshsim.studies import defaults
 from meshsim.studies.compare import run_points, split
 from meshsim.studies.point import Point
 from meshsim.studies.question import Common, Question, ask, option
+from meshsim.studies.reality import band_of
 from meshsim.studies.replicate import Metric
 from meshsim.studies.row import QUANTILES, Z95
 from meshsim.studies.setup import Prepared
@@ -242,9 +243,10 @@ def _draw(
             low, high = log_band(values)
             bands.append(
                 PropagatedBand(
-                    dataplane=point.row.dataplane, metric=name, unit=unit, value=measure(point), low=low, high=high
+                    dataplane=point.row.dataplane, metric=name, unit=unit, value=measure(point), low=low, high=high,
+                    reality=band_of(point.row, REAL.get(name, f"latency_us_{name}")),
                 )
-            )
+            )  # fmt: skip
     for a, b in combinations(range(len(alive)), 2):
         for name in (of, "usd_month"):
             unit, measure = measures(of)[name]
@@ -259,6 +261,10 @@ def _draw(
                 names = alive[a][1].row.dataplane, alive[b][1].row.dataplane
                 chances.append(Chance(metric=name, a=names[0], b=names[1], probability_a_lower=lower, draws=len(pairs)))
     return bands, chances
+
+
+REAL = {"cpu_cores": "cpu_cores", "memory_mib": "memory_mib"}
+"""What a scoreboard calls a measure, where it is no quantile of latency."""
 
 
 def log_band(values: Iterable[float]) -> tuple[float | None, float | None]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Literal, Unpack
 
 from meshsim.engines import select
-from meshsim.results.rows import Estimate, Solution, SolutionReport, Trial
+from meshsim.results.rows import Estimate, Row, Solution, SolutionReport, Trial
 from meshsim.scenario.application import Application, Resources
 from meshsim.scenario.base import MeshsimError
 from meshsim.scenario.dataplane import DataPlane, Proxy
@@ -26,6 +26,7 @@ from meshsim.studies.inputs import jobs_for, plain
 from meshsim.studies.point import Point, simulate_point
 from meshsim.studies.pool import Stop, Tick, Work, run_all
 from meshsim.studies.question import Common, ask, option
+from meshsim.studies.reality import band_of
 from meshsim.studies.replicate import Metric, pool
 from meshsim.studies.row import QUANTILES
 from meshsim.studies.setup import Prepared
@@ -124,6 +125,7 @@ class Search:
         self.case, self.tick, self.stop = case, tick, stop
         self.trials: list[Trial] = []
         self.known: dict[tuple[float, int], Trial] = {}
+        self.rows: dict[float, Row] = {}
 
     def trial(self, value: float, seed: int = 0) -> Trial:
         """Simulate at a value; replications are added while its interval contains the target."""
@@ -147,7 +149,10 @@ class Search:
             if not isinstance(found, Point):
                 return Trial(value=value, latency_us=None, outcome="missed", replications=0, reason=found.reason)
             points.append(found)
-            estimate: Estimate = getattr(pool(points).row.latency_us, case.of)
+            row = pool(points).row
+            if not seed:
+                self.rows[value] = row
+            estimate: Estimate = getattr(row.latency_us, case.of)
             if estimate.value is None or estimate.low is None or estimate.high is None:
                 outcome: Outcome = "unsure"
             elif estimate.high <= case.target_us:
@@ -181,6 +186,7 @@ def solve_case(case: Case, tick: Tick, stop: Stop) -> Solution | None:
     except _Stopped:
         return None
     last = search.trials[0] if answer is None else search.known[answer, 0]
+    row = None if answer is None else search.rows[answer]
     return Solution(
         dataplane=case.prepared.dataplane.name,
         answer=answer,
@@ -188,6 +194,8 @@ def solve_case(case: Case, tick: Tick, stop: Stop) -> Solution | None:
         latency_us=last.latency_us,
         latency_beyond_us=None if beyond is None else search.known[beyond, 0].latency_us,
         verified=verified,
+        reality=None if row is None else band_of(row, f"latency_us_{case.of}"),
+        outside=[] if row is None or row.reality is None else row.reality.outside,
         trials=sorted(search.trials, key=lambda trial: trial.value),
         sentence=_sentence(case, search, answer, beyond),
     )

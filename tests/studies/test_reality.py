@@ -10,6 +10,7 @@ from click.testing import CliRunner
 import meshsim as ms
 from meshsim.cli import cli
 from meshsim.costs.books import Costs
+from meshsim.figures.numbers import memory, span
 from meshsim.formats.load import load_application
 from meshsim.formats.page import comparison_page
 from meshsim.results.bands import bands
@@ -133,3 +134,40 @@ def test_tables_frames_and_pages_show_it() -> None:
     shown = CliRunner().invoke(cli, ["compare", "two-tier", "--dataplanes", "no-mesh", "--engine", "analytic"]).output
     assert "Where real meshes lie with a chance of 90 %" in shown
     assert "Extrapolated" in shown
+
+
+def test_solutions_say_where_the_latency_at_the_answer_lies_in_reality() -> None:
+    options = {"requests": 2500, "jobs": 1, "engine": "reference"}
+    report = ms.solve("two-tier", "rps", 2.0, ["istio-sidecar"], 300, of="p50", **options)  # type: ignore[arg-type]
+    (found,) = report.solutions
+    assert found.reality is not None
+    assert found.reality.low is not None
+    assert found.latency_us is not None
+    assert found.reality.quantity == "latency_us_p50"
+    assert found.latency_us.value is not None
+    assert found.reality.low == pytest.approx(found.latency_us.value * found.reality.factor_low)
+    assert any("not measured" in why or "measured" in why for why in found.outside)
+    shown = CliRunner().invoke(
+        cli, ["solve", "two-tier", "--find", "rps", "--target", "2ms", "--of", "p90", "--dataplanes", "no-mesh",
+              "--requests", "2500", "--engine", "reference"],
+    )  # fmt: skip
+    assert "in reality, 90 %" in shown.output
+    assert shown.exit_code == 0
+
+
+def test_propagated_bands_and_growth_curves_show_it() -> None:
+    options = {"requests": 2500, "jobs": 1, "engine": "reference"}
+    report = ms.sensitivity("two-tier", ["no-mesh"], 300, of="p50", draws=12, top=1, **options)  # type: ignore[arg-type]
+    by_name = {band.metric: band for band in report.bands}
+    assert by_name["p50"].reality is not None
+    assert by_name["cpu_cores"].reality is not None
+    assert by_name["usd_month"].reality is None  # nobody measures money
+    grown = ms.grow("two-tier", [4, 8], ["no-mesh"], 300, engine="analytic")
+    for metric, known in (("p50", True), ("cpu", True), ("usd_month", False)):
+        hover = [text for trace in grown.plot(metric).data for text in (trace.text or [])]
+        assert any("real meshes, 90 %" in text for text in hover) is known
+
+
+def test_a_band_narrower_than_its_digits_is_one_figure() -> None:
+    assert span(158.2 * 1024, 158.4 * 1024, memory) == "158 GiB"
+    assert span(158.2 * 1024, 159.6 * 1024, memory) == "158 to 160 GiB"
