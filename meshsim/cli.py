@@ -411,10 +411,30 @@ def metastable(application: str, as_json: bool, html: str | None, **options: Any
 @cli.command(short_help="Simulate one scenario and report all of it.")
 @click.argument("scenario", type=click.Path())
 @_html_option
+@click.option(
+    "--trace",
+    type=click.Path(dir_okay=False),
+    metavar="FILE",
+    help="Write sampled requests, too, in Chrome's trace format: opens in ui.perfetto.dev.",
+)
+@click.option(
+    "--jaeger",
+    type=click.Path(dir_okay=False),
+    metavar="FILE",
+    help="Write sampled requests, too, as Jaeger JSON: opens in its JSON File upload.",
+)
 @_what_if_option
 @_run_engine_option
 @_json_option
-def run(scenario: str, html: str | None, what_if: dict[str, float], engine: Any, as_json: bool) -> int:
+def run(
+    scenario: str,
+    html: str | None,
+    trace: str | None,
+    jaeger: str | None,
+    what_if: dict[str, float],
+    engine: Any,
+    as_json: bool,
+) -> int:
     """Simulate one scenario and report all of it.
 
     SCENARIO: path of a scenario file (meshsim schema scenario).
@@ -422,13 +442,16 @@ def run(scenario: str, html: str | None, what_if: dict[str, float], engine: Any,
     from meshsim.studies.single import answer
     from meshsim.terminal import reports
 
-    _refuse_unwritable(html)
+    for path, option in ((html, "html"), (trace, "trace"), (jaeger, "jaeger")):
+        _refuse_unwritable(path, option)
     result = _with_progress("run", lambda **live: answer(scenario, engine=engine, what_if=what_if, **live))
     _print(result.to_json() if as_json else reports.simulation(result))
     if html is not None:
         from meshsim.formats.page import comparison_page
 
         _write_page(html, comparison_page(result.report))
+    if trace is not None or jaeger is not None:
+        _write_traces(result, trace, jaeger)
     return INTERRUPTED if result.partial else 0
 
 
@@ -836,7 +859,7 @@ def _tell_of_missing(result: Reported, as_json: bool) -> None:
         click.echo(f"Interrupted: {len(result.rows)} runs were finished.", err=True)
 
 
-def _refuse_unwritable(path: str | None) -> None:
+def _refuse_unwritable(path: str | None, option: str = "html") -> None:
     """Before minutes of simulation, not after them."""
     if path is not None:
         folder = Path(path).parent
@@ -844,15 +867,36 @@ def _refuse_unwritable(path: str | None) -> None:
         if not reason and not os.access(path if Path(path).exists() else folder, os.W_OK):
             reason = "permission denied"
         if reason:
-            raise MeshsimError(f"html: {path} received; it cannot be written ({folder}: {reason})")
+            raise MeshsimError(f"{option}: {path} received; it cannot be written ({folder}: {reason})")
 
 
 def _write_page(path: str, page: str) -> None:
-    try:
-        Path(path).write_text(page, encoding="utf-8")
-    except OSError as error:
-        raise MeshsimError(f"html: {path} received; it cannot be written ({error.strerror})") from None
+    _write(path, page, "html")
     click.echo(f"Page: {path}", err=True)
+
+
+def _write(path: str, text: str, option: str) -> None:
+    try:
+        Path(path).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise MeshsimError(f"{option}: {path} received; it cannot be written ({error.strerror})") from None
+
+
+def _write_traces(result: Any, trace: str | None, jaeger: str | None) -> None:
+    """The sampled requests of a simulation; an approximation has none."""
+    from meshsim.formats.trace import trace_json
+    from meshsim.formats.trace_jaeger import jaeger_json
+    from meshsim.studies.single import Simulation
+
+    if not isinstance(result, Simulation):
+        raise MeshsimError("trace, jaeger: the analytic engine has no requests to write down; choose another --engine")
+    records, plan = result.result.records, result.result.plan
+    if trace is not None:
+        _write(trace, trace_json(records, plan, seed=str(result.result.seed)), "trace")
+        click.echo(f"Trace of {len(records):,} requests: {trace}", err=True)
+    if jaeger is not None:
+        _write(jaeger, jaeger_json(records, plan), "jaeger")
+        click.echo(f"Trace of {len(records):,} requests: {jaeger}", err=True)
 
 
 # The one place where errors become messages and exit codes ---------------------------------------------------------

@@ -52,7 +52,7 @@ def _spans(record: RequestRecord, plan: Plan) -> Iterator[dict[str, Any]]:
         above = _call_above(span, by_number)
         client, server = f"{2 * span.number + 1:016x}", f"{2 * span.number + 2:016x}"
         parent = f"{2 * above.number + 2:016x}" if above is not None else ""
-        failed = [{"key": "error", "type": "bool", "value": True}] if span.status else []
+        failed: list[dict[str, Any]] = [{"key": "error", "type": "bool", "value": True}] if span.status else []
         told = [{"key": "meshsim.status", "type": "string", "value": Status(span.status).name.lower()}, *failed]
         source = f"p{span.source}" if span.source >= 0 else "client"
         yield _span(
