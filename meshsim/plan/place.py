@@ -6,11 +6,17 @@ import heapq
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
+
+import numpy as np
 
 from meshsim.scenario.application import Resources
 from meshsim.scenario.base import MeshsimError
 from meshsim.scenario.machine import Machine
 from meshsim.scenario.scenario import Cluster
+
+LONG_RUN = 32
+"""From so many equal pods in a row on, in the mean, they are placed at once."""
 
 
 class PlacementError(MeshsimError):
@@ -172,6 +178,11 @@ def _least_nodes(groups: Sequence[PodRequest], room: _Room) -> int:
 
 def _spread(groups: Sequence[PodRequest], room: _Room, nodes: int) -> list[int] | None:
     """The emptiest node takes the next pod; None if it has no room for it."""
+    runs = [
+        (sum(group.count for group in run), *need) for need, run in groupby(groups, lambda g: (g.cores, g.memory_mib))
+    ]
+    if sum(size for size, *_ in runs) >= LONG_RUN * len(runs):
+        return _spread_runs(runs, room, nodes)
     heap = [(0.0, node, 0.0, 0.0, 0) for node in range(nodes)]
     chosen: list[int] = []
     for group in groups:
@@ -183,6 +194,36 @@ def _spread(groups: Sequence[PodRequest], room: _Room, nodes: int) -> list[int] 
             share = max(cores / room.cores, memory / room.memory_mib)
             heapq.heapreplace(heap, (share, node, cores, memory, pods))
             chosen.append(node)
+    return chosen
+
+
+def _spread_runs(runs: Sequence[tuple[int, float, float]], room: _Room, nodes: int) -> list[int] | None:
+    """The same for long runs of equal pods, (pods, cores and memory of each).
+
+    What a node's share would be with 0, 1, 2, … more of these pods says when it takes the next: the nodes take turns in
+    the order of all those shares, and then of their numbers. The sums are added up one by one, so they are the same.
+    """
+    cores, memory, pods = np.zeros(nodes), np.zeros(nodes), np.zeros(nodes, np.int64)
+    everyone = np.arange(nodes)
+    chosen: list[int] = []
+    for size, more_cores, more_memory in runs:
+        turns = -(-size // nodes)
+        while True:
+            turns = min(2 * turns, max(room.pods, 0) + 1)  # nobody takes more than that
+            held_cores, held_memory = (
+                np.add.accumulate(np.column_stack([held, np.full((nodes, turns), more)]), axis=1)
+                for held, more in ((cores, more_cores), (memory, more_memory))
+            )
+            share = np.maximum(held_cores / room.cores, held_memory / room.memory_mib)[:, :turns]
+            taker = np.argsort(share, axis=None, kind="stable")[:size] // turns
+            taken = np.bincount(taker, minlength=nodes)
+            if taken.max() < turns or turns > room.pods:
+                break
+        cores, memory, pods = held_cores[everyone, taken], held_memory[everyone, taken], pods + taken
+        too_much = (cores > room.cores + 1e-9) | (memory > room.memory_mib + 1e-9) | (pods > room.pods)
+        if too_much.any() or len(taker) < size:
+            return None
+        chosen += taker.tolist()
     return chosen
 
 
