@@ -19,12 +19,13 @@ class Body(NamedTuple):
     """What an endpoint does, from the first byte read to the last byte written.
 
     Endpoints that differ in names alone share a program. ``where``, "service/endpoint", comes before the words of its
-    purposes; ``first_call`` is the row of its first call, which the program knows as call 0.
+    purposes. Its ``calls`` calls begin with row ``first_call``, which the program knows as call 0.
     """
 
     program: Program
     where: str
-    first_call: int
+    first_call: int = 0
+    calls: int = 0
 
 
 class Bodies:
@@ -33,7 +34,7 @@ class Bodies:
 
     def __init__(self, wakeup: Cost | None = None) -> None:
         self.wakeup = wakeup
-        self.known: dict[Shape, Program] = {}
+        self.known: dict[Shape, tuple[Program, int]] = {}
 
     def of(self, service: Service, endpoint: Endpoint, first_call: int) -> Body:
         """The calls follow in the order of ``Endpoint.calls``.
@@ -44,8 +45,9 @@ class Bodies:
         blocking = service.concurrency.model == "thread-per-request"
         shape = (blocking, *map(_shape, endpoint.steps))
         if shape not in self.known:
-            self.known[shape] = body(endpoint, blocking, self.wakeup)
-        return Body(self.known[shape], f"{service.name}/{endpoint.name}", first_call)
+            self.known[shape] = body(endpoint, blocking, self.wakeup), len(endpoint.calls())
+        program, calls = self.known[shape]
+        return Body(program, f"{service.name}/{endpoint.name}", first_call, calls)
 
 
 Shape: TypeAlias = tuple[Hashable, ...]

@@ -48,27 +48,26 @@ class StationsLike(Protocol):
 def call_rates(calls: Sequence[CallLike]) -> tuple[list[float], dict[EndpointId, float]]:
     """Expected executions of each call, and visits to each endpoint, per end-to-end request."""
     outgoing: dict[EndpointId, list[int]] = {}
-    waiting: Counter[EndpointId] = Counter()
+    callees: list[EndpointId] = []
+    visits: dict[EndpointId, float] = {}
+    rates = [0.0] * len(calls)
     for number, call in enumerate(calls):
+        callee = (call.callee, call.callee_endpoint)
+        callees.append(callee)
         if call.caller >= 0:
             outgoing.setdefault((call.caller, call.caller_endpoint), []).append(number)
-            waiting[call.callee, call.callee_endpoint] += 1
-    rates = [0.0] * len(calls)
-    visits: dict[EndpointId, float] = {}
-    for number, call in enumerate(calls):
-        if call.caller < 0:
+        else:
             rates[number] = call.times
-            visits[call.callee, call.callee_endpoint] = (
-                visits.get((call.callee, call.callee_endpoint), 0.0) + call.times
-            )
+            visits[callee] = visits.get(callee, 0.0) + call.times
+    waiting = Counter(callees[number] for made in outgoing.values() for number in made)
     ready = [endpoint for endpoint in {*visits, *outgoing} if not waiting[endpoint]]
     while ready:
         endpoint = ready.pop()
-        for number in outgoing.get(endpoint, []):
-            call = calls[number]
-            callee = (call.callee, call.callee_endpoint)
-            rates[number] = visits.get(endpoint, 0.0) * call.times
-            visits[callee] = visits.get(callee, 0.0) + rates[number]
+        visit = visits.get(endpoint, 0.0)
+        for number in outgoing.get(endpoint, ()):
+            callee = callees[number]
+            rates[number] = rate = visit * calls[number].times
+            visits[callee] = visits.get(callee, 0.0) + rate
             waiting[callee] -= 1
             if not waiting[callee]:
                 ready.append(callee)
@@ -188,24 +187,20 @@ class _Unloaded:
         self.calls = calls
         self.bodies = bodies
         self.hop_ns = {kind: sum(i.mean_ns for i in program if i.when == When.ALWAYS) for kind, program in hops.items()}
-        self.made: dict[int, int] = {}  # calls written in a program
         self.same: dict[tuple[int, tuple[float, ...]], BodyTimes] = {}
         self.known: dict[EndpointId, BodyTimes] = {}
 
     def body(self, endpoint: EndpointId) -> BodyTimes:
         """Endpoints with the same program whose calls take the same are looked at once."""
         if endpoint not in self.known:
-            program, _, first = self.bodies[endpoint]
-            number = id(program)
-            if number not in self.made:
-                self.made[number] = 1 + max((i.call for i in program), default=-1)
+            body = self.bodies[endpoint]
             answers = []
-            for call in self.calls[first : first + self.made[number]]:
+            for call in self.calls[body.first_call : body.first_call + body.calls]:
                 callee = self.body((call.callee, call.callee_endpoint))
                 answers.append(self.hop_ns[call.kind] + callee.whole_ns)
-            key = (number, tuple(answers))
+            key = (id(body.program), tuple(answers))
             if key not in self.same:
-                self.same[key] = _times(program, answers)
+                self.same[key] = _times(body.program, answers)
             self.known[endpoint] = self.same[key]
         return self.known[endpoint]
 

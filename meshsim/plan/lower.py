@@ -82,7 +82,7 @@ class Assembler:
 
     def add(self, program: Program) -> int:
         """Append a program; the number of its first instruction."""
-        return int(self.add_bodies([Body(program, "", 0)])[0])
+        return int(self.add_bodies([Body(program, "")])[0])
 
     def add_bodies(self, bodies: Sequence[Body]) -> Ints:
         """Append programs, of which many are the same; the number of the first instruction of each."""
@@ -310,8 +310,9 @@ def endpoint_bodies(application: Application, wakeup: Cost | None = None) -> dic
     bodies, found = Bodies(wakeup), {}
     for service_number, service in enumerate(application.services):
         for endpoint_number, endpoint in enumerate(service.endpoints):
-            found[service_number, endpoint_number] = bodies.of(service, endpoint, next_call)
-            next_call += len(endpoint.calls())
+            here = bodies.of(service, endpoint, next_call)
+            found[service_number, endpoint_number] = here
+            next_call += here.calls
     return found
 
 
@@ -349,33 +350,32 @@ class _Stations:
         self.pod_zone = [node % scenario.cluster.zones for node in where]
         services = deployment.application.services
         self.pod_service = [number for number, service in enumerate(services) for _ in range(service.replicas)]
-        accounts = placed.get("service-account", [])
-        together = not accounts  # else stations of an account come behind those of the first pod that needs them
+        pods = len(self.pod_service)
+        names = [f"{service.name}-{replica + 1}" for service in services for replica in range(service.replicas)]
+        threads = [
+            (each.threads, -1 if each.queue is None else each.queue) for each in (s.concurrency for s in services)
+        ]
+        of_pod = [threads[number] for number in self.pod_service]
+        beside, accounts = placed.get("pod", []), placed.get("service-account", [])
         known: dict[tuple[int, int, int], int] = {}
+        # Stations of an account come behind those of the first pod that needs them: else all pods at once.
+        step = 1 if accounts else max(pods, 1)
         self.parts: list[Ints] = []
-        first = 0
-        for number, service in enumerate(services):
-            queue = -1 if service.concurrency.queue is None else service.concurrency.queue
-            own = [(THREADS_SLOT, service.concurrency.threads, "threads", queue)]
-            own += [(slot, workers, name, -1) for slot, workers, name in placed.get("pod", [])]
-            step = service.replicas if together else 1
-            for replica in range(0, service.replicas, step):
-                names = [f"{service.name}-{each + 1}" for each in range(replica, replica + step)]
-                rows = self._pods(where[first + replica : first + replica + step], names, own)
-                for slot, workers, name in accounts:
-                    node = where[first + replica]
-                    account = (slot, number, node)
-                    if account not in known:
-                        known[account] = self._workers(f"{name} of {service.name} on node {node + 1}", workers)
-                    rows[:, slot] = known[account]
-            first += service.replicas
-        for group in range(deployment.waypoints):
-            own = [(slot, workers, name, -1) for slot, workers, name in placed["waypoint"]]
-            for replica in range(deployment.waypoint_pods):
-                label = f"{group + 1}-{replica + 1}" if deployment.waypoints > 1 else f"{replica + 1}"
-                self._pods(where[first : first + 1], [label], own, "-")
-                self.pod_service.append(len(services) + group)
-                first += 1
+        for first in range(0, pods, step):
+            these = slice(first, first + step)
+            rows = self._pods(where[:pods][these], names[these], beside, of_pod[these])
+            number, node = self.pod_service[first], where[first]
+            for slot, workers, name in accounts:
+                account = (slot, number, node)
+                if account not in known:
+                    known[account] = self._workers(f"{name} of {services[number].name} on node {node + 1}", workers)
+                rows[:, slot] = known[account]
+        if deployment.waypoints:
+            many, pods_of_each = deployment.waypoints > 1, range(1, deployment.waypoint_pods + 1)
+            groups = range(1, deployment.waypoints + 1)
+            names = [f"{group}-{each}" if many else f"{each}" for group in groups for each in pods_of_each]
+            self._pods(where[pods : pods + len(names)], names, placed["waypoint"], between="-")
+            self.pod_service += [len(services) + group - 1 for group in groups for _ in pods_of_each]
         self.pod_station: Ints = np.concatenate(self.parts)
         self.pod_node = where[: len(self.pod_station)]
         self.is_cpu = np.arange(len(self.names)) < nodes
@@ -385,22 +385,30 @@ class _Stations:
         self,
         nodes: Sequence[int],
         names: Sequence[str],
-        own: Sequence[tuple[int, int, str, int]],
+        proxies: Sequence[tuple[int, int, str]],
+        threads: Sequence[tuple[int, int]] = (),
         between: str = " of ",
     ) -> Ints:
-        """Rows of pods, each with stations of its ``own``: (slot, tokens, what it is called, places in its line)."""
+        """Rows of pods that have proxies of their own, (slot, workers, name) each, and perhaps ``threads``: (threads,
+        places in the line) of each pod."""
         rows = self.on_node[nodes]
-        first = len(self.names) + np.zeros(len(nodes), np.int64)
-        each: list[tuple[str, int, int]] = []
-        for slot, tokens, what, line in own:
-            rows[:, slot] = first + len(each)
-            alone = self.pinned and slot != THREADS_SLOT
-            each += [(f"worker {n + 1} of {what}", 1, line) for n in range(tokens)] if alone else [(what, tokens, line)]
-        for slot, *_ in own:
-            rows[:, slot] += np.arange(len(nodes)) * len(each)
-        self.names += [f"{what}{between}{name}" for name in names for what, *_ in each]
-        self.servers += [tokens for _, tokens, _ in each] * len(names)
-        self.line += [line for *_, line in each] * len(names)
+        each = ["threads"] if threads else []
+        slots = [(THREADS_SLOT, 0)] if threads else []
+        servers: list[int] = []
+        for slot, workers, name in proxies:
+            slots.append((slot, len(each)))
+            each += [f"worker {worker + 1} of {name}" for worker in range(workers)] if self.pinned else [name]
+            servers += [1] * workers if self.pinned else [workers]
+        for slot, behind in slots:
+            rows[:, slot] = len(self.names) + behind + np.arange(len(nodes)) * len(each)
+        self.names += [f"{what}{between}{name}" for name in names for what in each]
+        unbounded = [-1] * len(servers)
+        for own in threads:
+            self.servers += [own[0], *servers]
+            self.line += [own[1], *unbounded]
+        if not threads:
+            self.servers += servers * len(names)
+            self.line += unbounded * len(names)
         self.parts.append(rows)
         return rows
 

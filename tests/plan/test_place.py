@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import groupby
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -86,11 +84,17 @@ def test_a_node_proxy_that_only_l7_policy_needs_takes_no_room_without_it() -> No
     nodes=st.integers(1, 25),
     most=st.sampled_from([4, 20, 110]),
 )
-def test_long_runs_are_spread_as_single_pods_are(runs: list[tuple[int, float, float]], nodes: int, most: int) -> None:
+def test_large_groups_are_spread_as_single_pods_are(
+    runs: list[tuple[int, float, float]], nodes: int, most: int
+) -> None:
     room = _Room(3.7, 12_000.0, most)
-    groups = [pods(1, cores, memory) for count, cores, memory in runs for _ in range(count)]
-    merged = [(len(list(run)), *need) for need, run in groupby(groups, lambda g: (g.cores, g.memory_mib))]
+    groups = [pods(count, cores, memory) for count, cores, memory in runs]
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr("meshsim.plan.place.LONG_RUN", 1 << 40)
         one_by_one = _spread(groups, room, nodes)
-    assert _spread_runs(merged, room, nodes) == one_by_one
+    assert _spread_runs(groups, room, nodes) == one_by_one
+
+
+def test_equal_groups_are_spread_as_one_large_group() -> None:
+    single = [pods(1, 0.3, name=f"a-{number}") for number in range(40)]
+    assert place(single, machine(4), [], cluster()) == place([pods(40, 0.3)], machine(4), [], cluster())
