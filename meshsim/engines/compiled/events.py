@@ -1,8 +1,8 @@
 """What is to happen, in order of time and of place in the order of an instant.
 
 Four parts. What happens soon, before ``NEAR_END``, is in a small heap. What happens somewhat later, before
-``WHEEL_END``, is thrown unsorted into buckets of equal width, a wheel of them, and gets into the heap when its bucket is
-opened: so an event costs the same however many are waiting (a calendar queue; Brown, "Calendar queues: a fast O(1)
+``WHEEL_END``, is thrown unsorted into buckets of equal width, a wheel of them, and gets into the heap when its bucket
+is opened: so an event costs the same however many are waiting (a calendar queue; Brown, "Calendar queues: a fast O(1)
 priority queue implementation", Communications of the ACM 31, 1988). The wheel is small enough for a processor's cache.
 What happens later than that is appended to its block of time, of which four make a turn of the wheel; a block is thrown
 into the wheel as a whole, so that its events are read one after the other (a ladder queue; Tang, Goh and Thng, ACM
