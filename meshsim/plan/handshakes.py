@@ -13,7 +13,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from meshsim.costs.books import Costs
-from meshsim.plan.draws import purpose
 from meshsim.plan.network import wire_between_nodes
 from meshsim.plan.plan import Place, When
 from meshsim.plan.program import Program, spend
@@ -107,7 +106,5 @@ class NewConnection:
         every = self.kind.requests_per_connection
         if every is None or every == 1.0:
             return program
-        scaled = [
-            i._replace(mean_ns=round(i.mean_ns / every), law=("once-in", every), purpose=purpose(KEY)) for i in program
-        ]
+        scaled = [i._replace(mean_ns=round(i.mean_ns / every), law=("once-in", every), purpose=KEY) for i in program]
         return [i for i in scaled if i.mean_ns > 0]

@@ -174,10 +174,16 @@ def build(
     """Match the scenario's rules to the calls. MeshsimError for a rule that fits nothing or cannot act."""
     _refuse_unknown(application, scenario)
     writer = _Writer(application, scenario, deployment, first_pod, first_via)
-    for call in calls:
-        writer.add(call)
+    if scenario.resilience or scenario.balancing or scenario.connections:
+        for call in calls:
+            writer.add(call)
+    else:
+        writer.calls = [NO_RULE] * len(calls)
     return writer.routes()
 
+
+NO_RULE = (NEVER, Chooser.START, NEVER, NEVER, NEVER)
+"""Of a call that no rule is about, as in ``_Writer.calls``."""
 
 R = TypeVar("R", Rule, Balancing, Connections)
 
