@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -200,13 +201,18 @@ def _lower(application: Application, dataplane: DataPlane, machine: Machine, sce
     hop_start: dict[tuple[object, ...], int] = {}
     call_program = []
     for number, row in enumerate(calls):
-        library, proxy, connections = acts[number]
+        library, proxy, pooled = acts[number]
         limited = token_ns[row.callee] > 0
-        key = (row.kind, library, proxy, connections, limited)
+        key = (row.kind, library, proxy, pooled, limited)
         if key not in hop_start:
             acting = acting_stop(deployment, scenario.policy, row.kind) if proxy else None
+            program = hops[row.kind]
+            if pooled:
+                program = hop(dataplane, scenario.policy, row.kind, costs, len(application.services), pooled=True)
+                program = bandwidth.applied(program, row.kind)
+            every = row.kind.requests_per_connection or math.inf
             wrapped = with_resilience(
-                hops[row.kind], library=library, proxy=acting, connections=connections, limited=limited
+                program, library=library, proxy=acting, reopened=1 / every if pooled else None, limited=limited
             )
             hop_start[key] = assembler.add(quotas.charged(wrapped))
         call_program.append(hop_start[key])

@@ -19,7 +19,7 @@ class Instruction(NamedTuple):
     op: Op
     at: Place = Place.DESTINATION
     other: Place = Place.DESTINATION
-    when: When = When.ALWAYS
+    when: int = When.ALWAYS
     slot: int = 0
     skip: int = 0
     call: int = -1
@@ -41,7 +41,7 @@ def spend(
     *,
     size: int = 0,
     times: float = 1.0,
-    when: When = When.ALWAYS,
+    when: int = When.ALWAYS,
     other: Place = Place.DESTINATION,
 ) -> Program:
     """What ``times`` units of ``cost`` are on a path: their waiting, then their work, each left out where it is zero.

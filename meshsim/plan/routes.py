@@ -92,6 +92,7 @@ POLICY = (
     "holder", "holder_first", "state_first", "deadline_ns", "try_timeout_ns", "max_tries", "retry_on", "budget_ppm",
     "budget_min", "backoff_base_ns", "backoff_max_ns", "jitter", "hedge_after_ns", "hedges", "max_requests",
     "max_connections", "max_pending", "max_retries", "eject_after", "eject_base_ns", "eject_max_ns", "eject_ppm",
+    "resets",
 )  # fmt: skip
 ROUTE = ("service", "balancer", "hash_keys", "holder", "holder_first", "state_first", "host_first", "ring")
 RULES = ("resilience", "balancing", "connections", "rate_limits")
@@ -384,6 +385,7 @@ def policy_row(rule: Rule) -> list[int]:
         _ns(outlier.base_ejection_ms) if outlier else 0,
         _ns(outlier.max_ejection_ms) if outlier else 0,
         round(outlier.max_ejected_share * MILLION) if outlier else 0,
+        int(rule.given_up == "reset"),
     ]
 
 

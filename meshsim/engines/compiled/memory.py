@@ -152,6 +152,7 @@ class Memory:
             SLOTS=plan.pod_station.shape[1], TAGS=len(plan.tags), ENTRIES=plan.entry_calls, GAP_LAW=plan.gap_law,
             EXPONENTIAL_LAW=plan.exponential_law, FAULTY=int(len(plan.faults) > 0),
             ROUTED=int(bool((routes.call_route >= 0).any() or (routes.call_policy >= 0).any())),
+            RESETTING=int((routes.policies.columns["resets"] > 0).any()), AN_END=int(np.argmax(plan.op == Op.END)),
             PINNED=int(plan.slot_workers.max(initial=1) > 1),
             PERIOD_NS=plan.quotas.period_ns if len(plan.quotas) else 0,
             ROOT_KEY=signed(root_key), CONNECTION_KEY=signed(child_key(root_key, CONNECTION)),
@@ -331,10 +332,11 @@ class Memory:
                 "timeouts": self[at.TIMEOUTS],
                 "wasted_answers": self[at.WASTED_ANSWERS],
                 "circuit_open": self[at.CIRCUIT_OPENED],
+                "resets": self[at.RESETS],
                 "ejections": int(arrays["HOSTS"].reshape(-1, at.HOST_ROW)[:, at.EJECTIONS].sum())
                 if plan.routes.hosts
                 else 0,
-                "connections": self[at.OPENED],
+                "connections": self[at.OPENED_CONNECTIONS],
                 "cpu_throttles": self[at.THROTTLES],
             },
             timeline=self._timeline(),
