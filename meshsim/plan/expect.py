@@ -147,7 +147,7 @@ def _sums(row: Ints, values: Floats, rows: int) -> Floats:
 def _demand(program: Program, slots: int) -> list[Floats]:
     """Time asked of each (place, slot) by one hop: always, if on different nodes, if on one, if in different zones."""
     always, if_apart, if_together, if_zones_differ = (np.zeros((3, slots)) for _ in range(4))
-    under = {
+    under: dict[int, Floats] = {
         When.ALWAYS: always, When.OTHER_NODE: if_apart, When.SAME_NODE: if_together, When.OTHER_ZONE: if_zones_differ,
     }  # fmt: skip
     held: dict[tuple[Place, int], int] = {}

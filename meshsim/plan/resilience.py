@@ -7,7 +7,6 @@ before everything else, so its upstream part is the whole hop.
 
 from __future__ import annotations
 
-from meshsim.plan.draws import purpose
 from meshsim.plan.handshakes import KEY
 from meshsim.plan.hops import Stop
 from meshsim.plan.plan import Op, Place, Tag, When
@@ -34,7 +33,7 @@ def with_resilience(
         program = _attempt(program, *_upstream(program, proxy), PROXY)
     if reopened is not None:
         end = len(program) - 1
-        connect = Instruction(Op.CONNECT, tag=POOL, probability=reopened, purpose=purpose(KEY))
+        connect = Instruction(Op.CONNECT, tag=POOL, probability=reopened, purpose=KEY)
         disconnect = Instruction(Op.DISCONNECT)
         program = [connect, *program[:end], disconnect, program[end]]
     if library:
