@@ -1,4 +1,4 @@
-"""Applications that visitors bring: meshsim's own YAML, or a service graph of isotope.
+"""Applications that visitors bring: meshsim's own YAML, or a file in another format that the command line reads.
 
 Read by the readers of the command line, kept for a week in a folder of this user's alone, so that the processes that
 compute find them too; nothing in them is executed, and nothing is sent anywhere.

@@ -96,3 +96,8 @@ class Value:
 def missing(value: Value, name: str) -> InputError:
     """An error about a field that has to be there."""
     return value.document.fail((*value.where, name), "is missing")
+
+
+def one_line(text: str) -> str:
+    """The same, with names from somebody else's file in it: nothing may end the line, or command a terminal."""
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())

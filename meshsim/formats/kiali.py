@@ -323,9 +323,11 @@ class _Graph:
         if timed:
             first.append(
                 f"a response time is no CPU time: a visit takes {COMPUTE_US:g} us of CPU (assumed), and what its "
-                "response time has beyond this and its calls is waiting off the CPU. Kiali's response times are whole ms, those of "
-                "good answers, the 95th percentile unless asked otherwise, and have proxies and queues in them: simulated "
-                "latencies come out high, and are no prediction of what was measured"
+                "response time has beyond this and its calls is waiting off the CPU"
+            )
+            first.append(
+                "response times of Kiali are whole ms, of good answers, the 95th percentile unless asked otherwise, "
+                "and have proxies and queues in them: simulated latencies come out high, and predict none that was measured"
             )
         if len(timed) < len(inner):
             untold = listed(self.called[group] for group in inner if group not in timed)

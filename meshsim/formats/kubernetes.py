@@ -192,7 +192,7 @@ class _Cluster:
                 "calls are not in manifests, and no host of a Service is named in them: no service calls another"
             )
         first.append(
-            f"compute times and payloads are not in manifests: {COMPUTE_US:g} us of CPU a visit and {PAYLOAD_BYTES} bytes "
+            f"compute times and payloads are not in manifests: {COMPUTE_US:g} us of CPU a visit, {PAYLOAD_BYTES} bytes "
             "each way (assumed); the memory that is used is taken to be what is reserved"
         )
         if len(entries) > 1:

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from meshsim.formats import isotope, kiali, kubernetes
+from meshsim.formats.fields import one_line
 from meshsim.scenario.application import Application
 from meshsim.scenario.catalog import refuse_other_kind, resolve
 from meshsim.scenario.yaml_io import InputError, read, validate
@@ -30,7 +31,7 @@ def load_application(name_or_path: str | Path, base: Path | None = None) -> tupl
         if knows(document.data):
             name = re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).lstrip("-._")[:120] or "application"
             application, notes = convert(document, name)
-            return application, [_one_line(note) for note in notes]
+            return application, [one_line(note) for note in notes]
     refuse_other_kind(document, "application")
     if document.documents > 1:
         raise document.fail((1,), f"document 2 of {document.documents} begins here; a meshsim application is one")
@@ -40,8 +41,3 @@ def load_application(name_or_path: str | Path, base: Path | None = None) -> tupl
             f"nor {FORMATS}"
         )
     return validate(Application, document), []
-
-
-def _one_line(note: str) -> str:
-    """Names in a note come from the file: nothing in them may end the line, or command a terminal."""
-    return " ".join("".join(letter if letter.isprintable() else " " for letter in note).split())

@@ -83,7 +83,7 @@ class Manifests:
         self.workloads = list(self.read_workloads())
         if not self.workloads:
             raise InputError(
-                f"{root.document.name}: no workload with pods is in it; at least one was expected: {', '.join(WORKLOADS)}"
+                f"{root.document.name}: no workload with pods is in it; expected at least one {', '.join(WORKLOADS)}"
             )
         self.services = [self.read_service(one) for one in self.objects["Service"]]
         if not any(service.workloads for service in self.services):
@@ -93,6 +93,7 @@ class Manifests:
             ]
 
     def read_workloads(self) -> Iterator[Workload]:
+        """What makes pods, without what another object of the file makes, and what is scaled to none."""
         known = {(kind, *identity(one)) for kind in WORKLOADS for one in self.objects[kind]}
         least = {
             (target["kind"].text(), target["name"].text(), _namespace(one)): spec["minReplicas"].whole(1, MOST_PODS)
@@ -126,6 +127,7 @@ class Manifests:
             self.notes.append(f"a DaemonSet has a pod on each node, here one in all: {listed(daemons)}")
 
     def read_service(self, one: Value) -> KubeService:
+        """A Service, with the workloads of its namespace that it selects."""
         name, namespace = identity(one)
         spec = one["spec"]
         ports = []
