@@ -304,8 +304,7 @@ def solve(application: str, as_json: bool, html: str | None, **options: Any) -> 
     """Find what it takes to keep a latency target, on each data plane.
 
     APPLICATION: a name (meshsim list), or the path of an application, or of a file in another format
-    (docs/applications.md). The target is
-    kept where the upper end of the quantile's 95 % interval keeps it.
+    (docs/applications.md). The target is kept where the upper end of the quantile's 95 % interval keeps it.
     """
     from meshsim.studies.solve import solve as study
     from meshsim.terminal import reports
@@ -397,8 +396,8 @@ def metastable(application: str, as_json: bool, html: str | None, **options: Any
     """Map load x retry policy: safe, vulnerable to a trigger, or stuck without one.
 
     APPLICATION: a name (meshsim list), or the path of an application, or of a file in another format
-    (docs/applications.md). Vulnerable: it
-    works, but a push that has long ended keeps it down, because of attempts that nobody waits for any more.
+    (docs/applications.md). Vulnerable: it works, but a push that has long ended keeps it down, because of attempts
+    that nobody waits for any more.
     """
     from meshsim.studies.metastable import metastable as study
     from meshsim.terminal import maps
@@ -416,10 +415,30 @@ def metastable(application: str, as_json: bool, html: str | None, **options: Any
 @cli.command(short_help="Simulate one scenario and report all of it.")
 @click.argument("scenario", type=click.Path())
 @_html_option
+@click.option(
+    "--trace",
+    type=click.Path(dir_okay=False),
+    metavar="FILE",
+    help="Write sampled requests, too, in Chrome's trace format: opens in ui.perfetto.dev.",
+)
+@click.option(
+    "--jaeger",
+    type=click.Path(dir_okay=False),
+    metavar="FILE",
+    help="Write sampled requests, too, as Jaeger JSON: opens in its JSON File upload.",
+)
 @_what_if_option
 @_run_engine_option
 @_json_option
-def run(scenario: str, html: str | None, what_if: dict[str, float], engine: Any, as_json: bool) -> int:
+def run(
+    scenario: str,
+    html: str | None,
+    trace: str | None,
+    jaeger: str | None,
+    what_if: dict[str, float],
+    engine: Any,
+    as_json: bool,
+) -> int:
     """Simulate one scenario and report all of it.
 
     SCENARIO: path of a scenario file (meshsim schema scenario).
@@ -427,13 +446,16 @@ def run(scenario: str, html: str | None, what_if: dict[str, float], engine: Any,
     from meshsim.studies.single import answer
     from meshsim.terminal import reports
 
-    _refuse_unwritable(html)
+    for path, option in ((html, "html"), (trace, "trace"), (jaeger, "jaeger")):
+        _refuse_unwritable(path, option)
     result = _with_progress("run", lambda **live: answer(scenario, engine=engine, what_if=what_if, **live))
     _print(result.to_json() if as_json else reports.simulation(result))
     if html is not None:
         from meshsim.formats.page import comparison_page
 
         _write_page(html, comparison_page(result.report))
+    if trace is not None or jaeger is not None:
+        _write_traces(result, trace, jaeger)
     return INTERRUPTED if result.partial else 0
 
 
@@ -760,11 +782,11 @@ def convert(file: str, out: str | None, as_json: bool) -> None:
         _refuse_unwritable(out, "out")
         if not out.endswith((".yaml", ".yml")):
             raise MeshsimError(f"out: {out} received; YAML is written, so its name must end in .yaml or .yml")
-        if Path(out).exists() and Path(file).exists() and Path(out).samefile(file):
-            raise MeshsimError(f"out: {out} received; that is the file to be read")
     application, notes = load_application(file)
     text = as_yaml(application, notes, Path(file).name)
     if out is not None:
+        if Path(out).exists() and Path(file).exists() and Path(out).samefile(file):
+            raise MeshsimError(f"out: {out} received; that is the file that is read")
         _write(out, text, "out")
         click.echo(f"Application: {out}", err=True)
     if as_json:
@@ -897,6 +919,23 @@ def _write(path: str, text: str, option: str) -> None:
         Path(path).write_text(text, encoding="utf-8")
     except OSError as error:
         raise MeshsimError(f"{option}: {path} received; it cannot be written ({error.strerror})") from None
+
+
+def _write_traces(result: Any, trace: str | None, jaeger: str | None) -> None:
+    """The sampled requests of a simulation; an approximation has none."""
+    from meshsim.formats.trace import trace_json
+    from meshsim.formats.trace_jaeger import jaeger_json
+    from meshsim.studies.single import Simulation
+
+    if not isinstance(result, Simulation):
+        raise MeshsimError("trace, jaeger: the analytic engine has no requests to write down; choose another --engine")
+    records, plan = result.result.records, result.result.plan
+    if trace is not None:
+        _write(trace, trace_json(records, plan, seed=str(result.result.seed)), "trace")
+        click.echo(f"Trace of {len(records):,} requests: {trace}", err=True)
+    if jaeger is not None:
+        _write(jaeger, jaeger_json(records, plan), "jaeger")
+        click.echo(f"Trace of {len(records):,} requests: {jaeger}", err=True)
 
 
 # The one place where errors become messages and exit codes ---------------------------------------------------------

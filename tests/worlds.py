@@ -31,9 +31,11 @@ KERNEL = (
     "redirect.iptables-redirect.message", "redirect.tproxy.message", "redirect.ebpf-connect.message",
     "sockmap.message", "wireguard.message", "wire.same-node", "wire.cross-node",
     "wire.cross-zone",
+    "tcp.connection", "service.iptables.connection", "service.iptables.rule", "service.ebpf.connection",
+    "redirect.iptables-redirect.connection", "redirect.tproxy.connection", "redirect.ebpf-connect.connection",
 )  # fmt: skip
 PROXY = (
-    "wakeup", "tcp.message", "tls.message", "telemetry",
+    "wakeup", "tcp.message", "tls.message", "telemetry", "connection", "tls.handshake",
     *(f"{protocol}.{direction}" for protocol in ("http1", "http2", "grpc") for direction in ("request", "response")),
 )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Applications that visitors bring: meshsim's own YAML, or a file in another format that the command line reads.
+"""Applications that visitors bring: meshsim's own YAML, or any other format that a reader knows.
 
 Read by the readers of the command line, kept for a week in a folder of this user's alone, so that the processes that
 compute find them too; nothing in them is executed, and nothing is sent anywhere.
@@ -18,7 +18,7 @@ from meshsim.scenario import catalog
 from meshsim.scenario.base import MeshsimError
 from meshsim.scenario.suggest import choices
 
-ENDINGS = ("yaml", "yml", "json", "toml")
+ENDINGS = ("yaml", "yml", "json", "jsonl", "toml")
 MOST_MB = 2
 MOST_SERVICES = 2000
 """As many as the control goes to."""

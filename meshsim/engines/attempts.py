@@ -8,6 +8,10 @@ ATTEMPT runs the upstream part of a hop in a frame of its own, while the call's 
   left, and the retry budget allows it; it then waits for its back-off. Else the failure is the outcome.
 * An attempt that is not answered within the per-try timeout is a failure with TIMEOUT. **It goes on upstream**: what it
   still asks of servers is wasted work, and its answer is dropped when it comes. This is what makes retry storms last.
+* Unless the rule says ``given_up: reset``: then its stream is reset, and with it all that it has called, at once and
+  for nothing. Who works or waits for it there comes to the end of the piece that he is at, gives back what he holds,
+  and is done; who stands in a line keeps his place, and does nothing when it is his turn. Work behind an answer goes
+  on.
 * With hedging, another attempt starts when there was no answer for so long; the first good answer wins, the others are
   given up. A failure counts only when no other attempt is under way.
 * ``deadline_ns`` bounds the whole call, retries and back-off included.
@@ -31,7 +35,7 @@ if TYPE_CHECKING:
 
 BACKOFF = purpose("back-off before a retry")
 ATTEMPT = purpose("another attempt")
-OK, TIMEOUT, CIRCUIT_OPEN = int(Status.OK), int(Status.TIMEOUT), int(Status.CIRCUIT_OPEN)
+OK, TIMEOUT, CIRCUIT_OPEN, RESET = (int(s) for s in (Status.OK, Status.TIMEOUT, Status.CIRCUIT_OPEN, Status.RESET))
 DESTINATION = int(Place.DESTINATION)
 
 
@@ -62,6 +66,7 @@ class Attempts:
         self.call_policy = sim.plan.routes.call_policy.tolist()
         self.call_chooser = sim.plan.routes.call_chooser.tolist()
         self.counts = {"attempts": 0, "retries": 0, "hedges": 0, "timeouts": 0, "wasted_answers": 0, "circuit_open": 0}
+        self.counts["resets"] = 0
 
     def begin(self, frame: Frame, who: int) -> None:
         """A call comes to its ATTEMPT."""
@@ -94,7 +99,8 @@ class Attempts:
         attempt.tries = tries
         attempt.call = frame.call
         attempt.pods = frame.pods
-        attempt.connection = frame.connection
+        attempt.connection, attempt.pinned_by = frame.connection, frame.pinned_by
+        attempt.opened, frame.opened = frame.opened, False  # the first attempt is the first to use it
         if self.call_chooser[frame.call] == tries.who + 1:
             sim.balancer.choose(attempt)
         tries.live.append(attempt)
@@ -116,9 +122,14 @@ class Attempts:
     def ended(self, attempt: Frame) -> None:
         """Its answer is there; nobody hears it if it was given up."""
         if attempt.over:
-            self.counts["wasted_answers"] += 1
+            self.counts["wasted_answers"] += not attempt.reset
             return
         assert attempt.tries is not None
+        if attempt.reset:
+            self.leave(attempt, -1)
+            if not attempt.tries.live:
+                self.finish(attempt.tries, RESET)
+            return
         self.sim.recorder.reached(attempt.tries.frame, attempt.pods[DESTINATION])
         self.leave(attempt, attempt.status)
         self.settle(attempt.tries, attempt.status)
@@ -126,7 +137,7 @@ class Attempts:
     def on_try_timeout(self, event: Timed) -> None:
         """No answer in time: give the attempt up."""
         attempt: Frame = event.about
-        if attempt.over:
+        if attempt.over or self.sim.is_reset(attempt):
             return
         sim = self.sim
         sim.now = int(sim.env.now)
@@ -140,7 +151,7 @@ class Attempts:
     def on_deadline(self, event: Timed) -> None:
         """The whole call has taken too long."""
         tries: Tries = event.about
-        if tries.done:
+        if tries.done or self.sim.is_reset(tries.frame):
             return
         sim = self.sim
         sim.now = int(sim.env.now)
@@ -154,7 +165,7 @@ class Attempts:
     def on_hedge(self, event: Timed) -> None:
         """No answer for so long: another attempt, unless something has happened since."""
         tries, started = event.about
-        if tries.done or not tries.live or tries.started != started:
+        if tries.done or not tries.live or tries.started != started or self.sim.is_reset(tries.frame):
             return
         self.sim.now = int(self.sim.env.now)
         tries.hedges += 1
@@ -169,18 +180,25 @@ class Attempts:
             return
         sim = self.sim
         sim.now = int(sim.env.now)
-        sim.recorder.segment(tries.frame, sim.now)
-        tries.frame.since = sim.now
-        self.launch(tries)
+        if sim.is_reset(tries.frame):
+            self.finish(tries, RESET)
+        else:
+            sim.recorder.segment(tries.frame, sim.now)
+            tries.frame.since = sim.now
+            self.launch(tries)
         sim.go_on()
 
     # Outcomes ----------------------------------------------------------------------------------------------------
 
     def give_up(self, attempt: Frame, status: int) -> None:
-        """Nobody waits for it any more; it goes on upstream, unless it still waits for a connection."""
+        """Nobody waits for it any more; it goes on upstream, unless it had no connection yet or its stream is reset."""
         sim = self.sim
+        assert attempt.tries is not None
         waiting = self.breaker.forget(attempt) or sim.connections.forget(attempt)
         self.leave(attempt, status)
+        if self.p["resets"][attempt.tries.policy] and not waiting:
+            attempt.reset = True
+            self.counts["resets"] += 1
         sim.recorder.given_up(attempt, sim.now, over=waiting)
 
     def leave(self, attempt: Frame, status: int) -> None:

@@ -6,7 +6,11 @@ A line that has ``pending`` in it fails the next with OVERFLOW.
 
 A connection draws its worker in each proxy, and (at L4) its pod, when it is opened, and keeps them: so two connections
 keep at most two of three workers busy, and a gRPC client without L7 proxy sends all its requests to one pod.
-An HTTP/1.1 request that is given up closes its connection; the next to use its place opens a new one.
+An HTTP/1.1 request that is given up closes its connection; the next to use its place opens a new one. With
+``requests_per_connection`` one request in so many finds its connection closed by the other side.
+
+Who opens a connection pays for it (``When.NEW_CONNECTION``) on its own way, before its request is sent. Simplified: on
+a connection that is shared, others do not wait until it is open.
 """
 
 from __future__ import annotations
@@ -85,9 +89,13 @@ class Connections:
         """Put the frame on it; open it if it was closed."""
         self.busy[connection] += 1
         frame.connection = connection
+        *_, closing, share = self.sim.program[frame.pc]
+        if share and draw(frame.key, closing) >> 32 < share:
+            self.key[connection] = 0
         by_connection = self.call_chooser[frame.call] == BY_CONNECTION
         if not self.key[connection]:
             self.opened += 1
+            frame.opened = True
             self.key[connection] = child_key(child_key(self.root_key, connection), self.opened) or 1
             if by_connection:
                 own, frame.key = frame.key, self.key[connection]
@@ -95,6 +103,7 @@ class Connections:
                 self.sim.balancer.left(frame)
                 frame.key = own
                 self.pod[connection] = frame.pods[DESTINATION]
+        frame.pinned_by = self.key[connection]
         if by_connection:
             frame.pods = (frame.pods[SOURCE], self.pod[connection], frame.pods[VIA])
             self.sim.recorder.reached(frame, self.pod[connection])
@@ -118,19 +127,23 @@ class Connections:
         number = self.call_pool[attempt.call]
         if number < 0:
             return False
-        pool, _, row = self.pool(attempt)
+        pool, _, _ = self.pool(attempt)
         if attempt in self.lines[pool]:
             self.lines[pool].remove(attempt)
             return True
         assert attempt.parent is not None
         if attempt.connection >= 0 and attempt.connection != attempt.parent.connection:
-            if not row[5]:
-                self.key[attempt.connection] = 0
-            self.disconnect(attempt)
+            self.hang_up(attempt)
         return False
+
+    def hang_up(self, frame: Frame) -> None:
+        """Give a connection back before the answer is there: that closes one of HTTP/1.1."""
+        _, _, row = self.pool(frame)
+        if not row[5]:
+            self.key[frame.connection] = 0
+        self.disconnect(frame)
 
     def worker(self, frame: Frame, place: int, workers: int) -> int:
         """Which of a proxy's workers serves the frame at a place; a frame without pool is a connection of its own."""
-        key = self.key[frame.connection] if frame.connection >= 0 else frame.key
         pod = frame.pods[place]
-        return (draw(child_key(key, pod), WORKER) >> 32) * workers >> 32
+        return (draw(child_key(frame.pinned_by or frame.key, pod), WORKER) >> 32) * workers >> 32

@@ -76,7 +76,6 @@ class Faults:
 
     def slow_down(self, frame: Frame, pod: int) -> None:
         """Work gets a core for the first time: as slow as the pod is now."""
-        frame.begun = True
         slowness = self.slowness[pod]
         if slowness != NORMAL:
             frame.parts = [(number, ns * slowness // NORMAL) for number, ns in frame.parts]

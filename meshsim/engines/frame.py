@@ -53,9 +53,9 @@ class Frame:
 
     __slots__ = (
         "after", "asked", "back", "begun", "call", "child_failed", "children", "connection", "detached", "entered",
-        "held_since", "host", "joining", "key", "left", "number", "optional", "order", "over", "parent",
-        "parts", "pc", "pods", "quota", "request", "since", "span", "started", "status", "to_serve", "tries", "turn",
-        "woken",
+        "held_since", "host", "joining", "key", "left", "number", "opened", "optional", "order", "over", "parent",
+        "parts", "pc", "pinned_by", "pods", "quota", "request", "reset", "since", "span", "started", "status",
+        "to_serve", "token", "tries", "turn", "woken",
     )  # fmt: skip
 
     def __init__(self, request: Request, parent: Frame | None, pc: int, key: int) -> None:
@@ -87,5 +87,9 @@ class Frame:
         self.child_failed = self.optional = False
         self.tries: Tries | None = None  # of an attempt: the call that it is made for
         self.over = False  # of an attempt: answered, or given up
+        self.reset = False  # of an attempt: its stream was reset when it was given up; of others: it ended for that
+        self.token: Any = None  # the pool whose token it holds
         self.host = -1  # whose books count it as under way
         self.connection = -1
+        self.opened = False  # that connection was opened for it
+        self.pinned_by = 0  # key of the connection that decides on the workers of proxies; 0: its own key does

@@ -138,7 +138,8 @@ class Recorder:
         if frame.span is not None:
             frame.span.end_ns = now
             frame.span.status = frame.status
-        if frame.call >= 0 and frame.tries is None and self.first <= frame.request.number <= self.last:
+        seen = frame.call >= 0 and frame.tries is None and not frame.reset
+        if seen and self.first <= frame.request.number <= self.last:
             self.call_latency[frame.call].add(0, now - frame.started)
 
     def answered(self, frame: Any, now: int) -> None:

@@ -60,7 +60,7 @@ from meshsim.scenario.scenario import Run
     DISCONNECT,
     LIMIT,
 ) = (int(op) for op in Op)
-ALWAYS, SAME_NODE, OTHER_NODE, WOKEN, SAME_ZONE, OTHER_ZONE, TURN = (int(when) for when in When)
+ALWAYS, SAME_NODE, OTHER_NODE, WOKEN, SAME_ZONE, OTHER_ZONE, TURN, NEW_CONNECTION = (int(when) for when in When)
 DESTINATION = int(Place.DESTINATION)
 
 OVERFLOW, ERROR, REFUSED, RESET = (int(s) for s in (Status.OVERFLOW, Status.ERROR, Status.REFUSED, Status.RESET))
@@ -114,6 +114,7 @@ class Simulation:
         self.service_vias = list(zip(plan.service_first_via.tolist(), plan.service_vias.tolist(), strict=True))
         self.entry_threshold: list[int] = plan.entry_threshold.tolist()
         self.slot_workers: list[int] = plan.slot_workers.tolist()
+        self.resets = bool(plan.routes.policies.columns["resets"].any())
         self.pinned = max(self.slot_workers, default=1) > 1
         self.call_route: list[int] = plan.routes.call_route.tolist()
         self.call_chooser: list[int] = plan.routes.call_chooser.tolist()
@@ -172,8 +173,10 @@ class Simulation:
         frame = Frame(parent.request, parent, pc, parent.key)
         # Detached work gives back the token of its parent.
         frame.held_since, frame.to_serve = parent.held_since, parent.to_serve
+        if detached:
+            frame.token, parent.token = parent.token, None
         frame.pods = parent.pods
-        frame.connection = parent.connection
+        frame.connection, frame.pinned_by = parent.connection, parent.pinned_by
         frame.detached = detached
         self.start(frame)
 
@@ -209,6 +212,9 @@ class Simulation:
 
     def step(self, frame: Frame) -> None:
         """Run a frame until it has to wait, or ends."""
+        if self.is_reset(frame):
+            self.abandon(frame)
+            return
         program, now = self.program, self.now
         while True:
             op, at, other, when, slot, target, mean_ns, law, purpose, amount = program[frame.pc]
@@ -288,6 +294,33 @@ class Simulation:
                 self.joined(parent)
                 self.ready.append(parent)
 
+    # Streams that were reset ------------------------------------------------------------------------------------
+
+    def is_reset(self, frame: Frame | None) -> bool:
+        """Whether it works for an attempt whose stream was reset. Detached work is not affected."""
+        if not self.resets:
+            return False
+        while frame is not None and not frame.detached:
+            if frame.over:
+                return frame.reset
+            frame = frame.parent
+        return False
+
+    def abandon(self, frame: Frame) -> None:
+        """It gives back what it holds, and ends."""
+        station = frame.token
+        if station is not None:
+            frame.token = None
+            station.leave(frame.held_since, self.now)
+            if frame.held_since >= station.crashed_at:
+                self.pass_on(station, frame)
+        if not frame.over and frame.connection >= 0:  # of one that was given up, that is done
+            assert frame.parent is not None
+            if frame.connection != frame.parent.connection:
+                self.connections.hang_up(frame)
+        frame.reset, frame.status = True, RESET
+        self.end(frame)
+
     # Failures ---------------------------------------------------------------------------------------------------
 
     def joined(self, frame: Frame) -> None:
@@ -330,6 +363,12 @@ class Simulation:
 
     def holds(self, when: int, frame: Frame, at: int, other: int) -> bool:
         """Whether an instruction's condition is met."""
+        if when >= NEW_CONNECTION:
+            if not frame.opened:
+                return False
+            when -= NEW_CONNECTION
+            if when == ALWAYS:
+                return True
         if when == WOKEN:
             return frame.woken
         if when == TURN:
@@ -394,8 +433,10 @@ class Simulation:
 
     def begin_turn(self, frame: Frame, station: Station) -> bool:
         """A turn on a core; False if the frame's container has used up its CPU limit and must wait."""
-        if self.faults is not None and not frame.begun:
-            self.faults.slow_down(frame, frame.pods[self.program[frame.pc][1]])
+        if not frame.begun:
+            frame.begun = True
+            if self.faults is not None:
+                self.faults.slow_down(frame, frame.pods[self.program[frame.pc][1]])
         turn = min(frame.left, station.slice_ns) if station.slice_ns else frame.left
         if frame.quota >= 0 and self.quota is not None:
             turn = self.quota.take(frame.quota, turn, self.now)
@@ -423,9 +464,14 @@ class Simulation:
         self.ready.append(frame)
 
     def next_turn(self, station: Station) -> None:
-        """The first in line that may run gets the core."""
+        """The first in line that may run gets the core; what has not begun, and works for nobody, is dropped."""
         while station.line:
-            if self.begin_turn(station.line.popleft(), station):
+            frame = station.line.popleft()
+            if self.resets and not frame.begun and self.is_reset(frame):
+                station.leave(frame.since, self.now)
+                self.recorder.segment(frame, self.now)
+                self.ready.append(frame)
+            elif self.begin_turn(frame, station):
                 return
         station.up_to(self.now)
         station.free += 1
@@ -447,26 +493,33 @@ class Simulation:
             station.line.append(frame)
             return False
         station.free -= 1
+        frame.token = station
         frame.woken = frame.turn = True
         frame.to_serve = 0
         frame.pc += 1
         return True
 
     def release(self, station: Station, frame: Frame) -> None:
-        """The next in line gets the token at this instant; its thread is awake.
-
-        An event loop asks for all that is ready, serves it, and asks again. So a thread that has served those whom it
-        found in line begins a turn with the next, and those behind him, of whom each thread has its share.
-        """
+        """Give a token back; it is gone if there was a crash meanwhile."""
+        frame.token = None
         station.leave(frame.held_since, self.now)
         if frame.held_since < station.crashed_at:  # the crash took the token, and the work with it
             self.fail(frame, RESET)
             return
         frame.pc += 1
+        self.pass_on(station, frame)
+
+    def pass_on(self, station: Station, frame: Frame) -> None:
+        """The next in line gets the token of a frame at this instant; its thread is awake.
+
+        An event loop asks for all that is ready, serves it, and asks again. So a thread that has served those whom it
+        found in line begins a turn with the next, and those behind him, of whom each thread has its share.
+        """
         if not station.line:
             station.free += 1
             return
         following = station.line.popleft()
+        following.token = station
         following.woken = False
         following.turn = not frame.to_serve
         following.to_serve = frame.to_serve - 1 if frame.to_serve else len(station.line) // station.servers

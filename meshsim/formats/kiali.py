@@ -327,7 +327,7 @@ class _Graph:
             )
             first.append(
                 "response times of Kiali are whole ms, of good answers, the 95th percentile unless asked otherwise, "
-                "and have proxies and queues in them: simulated latencies come out high, and predict none that was measured"
+                "and have proxies and queues in them: simulated latencies come out high, none is a prediction"
             )
         if len(timed) < len(inner):
             untold = listed(self.called[group] for group in inner if group not in timed)

@@ -8,7 +8,6 @@ MISSING = [
     "Configuration that arrives late: what pushing it costs is counted, that proxies run on old configuration is not.",
     "Queues in the control plane, and in anything else that is off the path of requests.",
     "An ingress gateway, and a proxy of the client outside.",
-    "Cancelling work upstream when its caller gave up.",
     "Nodes that come and go, and pods that move from one to another.",
     "The price of traffic between zones; discounts, storage, load balancers and everything else on a cloud bill but "
     "nodes.",
@@ -16,7 +15,8 @@ MISSING = [
 ]
 """No scenario can ask for these."""
 UNLESS_ASKED = [
-    "Timeouts, retries, circuit breakers, rate limits and faults: without such rules nothing fails.",
+    "Timeouts, retries, circuit breakers, rate limits and faults: without such rules nothing fails; and work that is "
+    "stopped upstream when its caller gives up.",
     "New connections, with their handshakes and the walk through iptables rules: connections are open and pooled.",
     "Connections pinned to workers of proxies and to pods; load balancing other than a uniform choice.",
     "CPU limits where a file sets none; autoscaling, and with it the start of pods and proxies.",

@@ -5,19 +5,24 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from meshsim.formats import isotope, kiali, kubernetes
+from meshsim.formats import isotope, jaeger, kiali, kubernetes, otlp
 from meshsim.formats.fields import one_line
 from meshsim.scenario.application import Application
 from meshsim.scenario.catalog import refuse_other_kind, resolve
 from meshsim.scenario.yaml_io import InputError, read, validate
 
-READERS = [
+READERS = (
     (isotope.is_isotope, isotope.convert),
     (kiali.is_kiali, kiali.convert),
     (kubernetes.is_kubernetes, kubernetes.convert),
-]
-"""Whether a reader knows what it sees, and the reader."""
-FORMATS = "an isotope service graph (a list of `services`), a Kiali graph or Kubernetes manifests"
+    (jaeger.is_jaeger, jaeger.convert),
+    (otlp.is_otlp, otlp.convert),
+)
+"""How to tell a format, and how to read it."""
+FORMATS = (
+    "an isotope service graph (a list of `services`), a Kiali graph (`elements`), Kubernetes manifests (`apiVersion` "
+    "and `kind`), nor traces (Jaeger's `data`, OTLP's `resourceSpans`)"
+)
 
 
 def load_application(name_or_path: str | Path, base: Path | None = None) -> tuple[Application, list[str]]:
@@ -37,7 +42,6 @@ def load_application(name_or_path: str | Path, base: Path | None = None) -> tupl
         raise document.fail((1,), f"document 2 of {document.documents} begins here; a meshsim application is one")
     if isinstance(document.data, dict) and "schema" not in document.data:
         raise InputError(
-            f"{document.name}:1: neither a meshsim application (first field `schema: meshsim/application/1`) "
-            f"nor {FORMATS}"
+            f"{document.name}:1: neither a meshsim application (first field `schema: meshsim/application/1`), {FORMATS}"
         )
     return validate(Application, document), []

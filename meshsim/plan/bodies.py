@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+from typing import NamedTuple, TypeAlias
+
 from meshsim.costs.book import Cost
-from meshsim.plan.draws import purpose
 from meshsim.plan.plan import THREADS_SLOT, Op, Place, Tag, When
 from meshsim.plan.program import Instruction, Program, branch, spend
 from meshsim.scenario.application import Call, Duration, Endpoint, Service, Step
@@ -13,16 +15,58 @@ WAITING = Tag("application", "application.wait")
 THREADS = Tag("application", "application.threads")
 
 
-def body(service: Service, endpoint: Endpoint, first_call: int, wakeup: Cost | None = None) -> Program:
-    """Program of an endpoint, from the first byte read to the last byte written.
+class Body(NamedTuple):
+    """What an endpoint does, from the first byte read to the last byte written.
 
-    ``first_call`` is the row of its first call; the others follow in the order of ``Endpoint.calls``. ``wakeup``: what
-    it costs to wake a thread that sleeps; where left out, the book has it in other operations.
-    A thread-per-request container holds a thread throughout, which sleeps while upstreams answer; an async one holds a
-    thread (an event loop) only while it computes.
+    Endpoints that differ in names alone share a program. ``where``, "service/endpoint", comes before the words of its
+    purposes. Its ``calls`` calls begin with row ``first_call``, which the program knows as call 0.
     """
-    blocking = service.concurrency.model == "thread-per-request"
-    writer = _Writer(f"{service.name}/{endpoint.name}", blocking, first_call, wakeup)
+
+    program: Program
+    where: str
+    first_call: int = 0
+    calls: int = 0
+
+
+class Bodies:
+    """Writes the bodies, each program once. ``wakeup``: what it costs to wake a thread that sleeps; where left out, the
+    book has it in other operations."""
+
+    def __init__(self, wakeup: Cost | None = None) -> None:
+        self.wakeup = wakeup
+        self.known: dict[Shape, tuple[Program, int]] = {}
+
+    def of(self, service: Service, endpoint: Endpoint, first_call: int) -> Body:
+        """The calls follow in the order of ``Endpoint.calls``.
+
+        A thread-per-request container holds a thread throughout, which sleeps while upstreams answer; an async one
+        holds a thread (an event loop) only while it computes.
+        """
+        blocking = service.concurrency.model == "thread-per-request"
+        shape = (blocking, *map(_shape, endpoint.steps))
+        if shape not in self.known:
+            self.known[shape] = body(endpoint, blocking, self.wakeup), len(endpoint.calls())
+        program, calls = self.known[shape]
+        return Body(program, f"{service.name}/{endpoint.name}", first_call, calls)
+
+
+Shape: TypeAlias = tuple[Hashable, ...]
+
+
+def _shape(step: Step) -> Shape:
+    """All of a step that its instructions depend on."""
+    if step.call is not None:
+        return step.call.times, step.call.probability, step.call.optional
+    if step.parallel is not None:
+        return tuple(tuple(map(_shape, block)) for block in step.parallel)
+    duration = step.compute or step.wait
+    assert duration is not None
+    return step.wait is None, duration.mean_us, duration.law, duration.cv
+
+
+def body(endpoint: Endpoint, blocking: bool, wakeup: Cost | None = None) -> Program:
+    """Program of an endpoint: see ``Body`` and ``Bodies``."""
+    writer = _Writer(blocking, wakeup)
     woken = writer.wake(When.WOKEN) if blocking else []
     steps = writer.steps(endpoint.steps)
     if blocking:
@@ -60,10 +104,9 @@ def _thread(op: Op) -> Instruction:
 class _Writer:
     """Numbers the steps in the order of the file: the numbers are the keys of their random draws."""
 
-    def __init__(self, where: str, blocking: bool, first_call: int, wakeup: Cost | None) -> None:
-        self.where = where
+    def __init__(self, blocking: bool, wakeup: Cost | None) -> None:
         self.blocking = blocking
-        self.next_call = first_call
+        self.next_call = 0
         self.wakeup = wakeup
         self.step_number = 0
 
@@ -98,7 +141,7 @@ class _Writer:
         """A thread of the container is woken."""
         if self.wakeup is None:
             return []
-        key = f"{self.where} thread before step {self.step_number}"
+        key = f" thread before step {self.step_number}"
         return spend(self.wakeup, "kernel", Place.DESTINATION, key, when=when, times=times)
 
     def spend(self, op: Op, duration: Duration, tag: Tag) -> Instruction:
@@ -112,6 +155,6 @@ class _Writer:
             Op.START, call=number, slot=int(call.optional), probability=call.probability, purpose=self.next_purpose()
         )
 
-    def next_purpose(self) -> int:
+    def next_purpose(self) -> str:
         self.step_number += 1
-        return purpose(f"{self.where} step {self.step_number}")
+        return f" step {self.step_number}"

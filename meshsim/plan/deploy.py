@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from meshsim.plan.place import Placement, PodRequest, place
 from meshsim.scenario.application import Application
@@ -50,6 +51,16 @@ class Deployment:
         if proxy.placed == "service-account":
             return sum(len(nodes) for nodes in self.nodes_of_service())
         return self.nodes if proxy.placed == "node" else self.waypoints * self.waypoint_pods
+
+    @cached_property
+    def needs(self) -> dict[str, frozenset[str]]:
+        """Each service, and those that it calls."""
+        return {
+            service.name: frozenset(
+                {call.service for endpoint in service.endpoints for call in endpoint.calls()} | {service.name}
+            )
+            for service in self.application.services
+        }
 
     def nodes_of_service(self) -> list[set[int]]:
         """The nodes on which a service has pods, for each service. A service has a service account of its own."""

@@ -3,6 +3,10 @@
 Connections stay open unless a call says ``requests_per_connection``. Then one request in so many, chosen by its random
 number, pays for all of it: its pieces share one draw, so they happen together or not at all.
 
+Where a scenario lists ``connections``, the engine knows which request opens one (because its pool grows, because the
+one before was closed, or because it is one in so many), and that request pays. The connections of the proxies behind
+follow those of their callers there, so all of the way is new.
+
 How far a new connection reaches depends on the proxies. One that forwards bytes opens a connection of its own for each
 that it accepts, and the two ends make a TLS handshake. One that parses requests has a pool of open connections to the
 other side: nothing behind it is new. Proxies with a tunnel open a stream in it instead.
@@ -13,7 +17,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from meshsim.costs.books import Costs
-from meshsim.plan.draws import purpose
 from meshsim.plan.network import wire_between_nodes
 from meshsim.plan.plan import Place, When
 from meshsim.plan.program import Program, spend
@@ -32,10 +35,17 @@ class NewConnection:
     stops: list[Stop]
     services: int
     costs: Costs
+    pooled: bool = False
+    """Whether the engine says when a connection is opened."""
+
+    @property
+    def never(self) -> bool:
+        """Whether every request finds an open connection."""
+        return self.kind.requests_per_connection is None and not self.pooled
 
     def opened(self) -> Program:
         """In the kernel of the caller, before the first byte: connect(), service routing, capture."""
-        if self.kind.requests_per_connection is None:
+        if self.never:
             return []
         costs, at = self.costs, Place.DESTINATION if self.kind.from_outside else Place.SOURCE
         program = self._kernel("kernel.tcp.connection", at)
@@ -55,7 +65,7 @@ class NewConnection:
 
     def at(self, stop: Stop) -> Program:
         """In a proxy, with its worker held: accept and connect, and its part of the TLS handshake."""
-        if self.kind.requests_per_connection is None or not self._reaches(stop):
+        if self.never or not self._reaches(stop):
             return []
         book = f"proxy.{stop.proxy.software}"
         opens = self._opens(stop)
@@ -70,7 +80,7 @@ class NewConnection:
 
     def beyond(self, stop: Stop) -> Program:
         """Behind a proxy, its worker free for others: round trips to whom it connects, for TCP and for TLS."""
-        if self.kind.requests_per_connection is None or not (self._reaches(stop) and self._opens(stop)):
+        if self.never or not (self._reaches(stop) and self._opens(stop)):
             return []
         after = self.stops[self.stops.index(stop) + 1 :]
         there = after[0].place if after else Place.DESTINATION
@@ -80,7 +90,7 @@ class NewConnection:
 
     def _opens(self, stop: Stop) -> bool:
         """Whether a new connection to this proxy makes a new one behind it: bytes and libraries have no pool."""
-        return stop.proxy.placed == "library" or stop.as_bytes(self.kind.protocol)
+        return self.pooled or stop.proxy.placed == "library" or stop.as_bytes(self.kind.protocol)
 
     def _reaches(self, stop: Stop) -> bool:
         """Whether every proxy before this one opens a connection for each that it accepts."""
@@ -103,11 +113,11 @@ class NewConnection:
         ]
 
     def _sometimes(self, program: Program) -> Program:
-        """The same work, in one of so many requests."""
+        """The same work, in one of so many requests, or in those that open a connection."""
+        if self.pooled:
+            return [i._replace(when=i.when | When.NEW_CONNECTION) for i in program]
         every = self.kind.requests_per_connection
         if every is None or every == 1.0:
             return program
-        scaled = [
-            i._replace(mean_ns=round(i.mean_ns / every), law=("once-in", every), purpose=purpose(KEY)) for i in program
-        ]
+        scaled = [i._replace(mean_ns=round(i.mean_ns / every), law=("once-in", every), purpose=KEY) for i in program]
         return [i for i in scaled if i.mean_ns > 0]

@@ -32,13 +32,16 @@ UNCAPTURED = ("explicit", "in-process", "sockmap")
 """Ways to a proxy that need no redirection of packets."""
 
 
-def hop(dataplane: DataPlane, policy: str, kind: HopKind, costs: Costs, services: int = 1) -> Program:
+def hop(
+    dataplane: DataPlane, policy: str, kind: HopKind, costs: Costs, services: int = 1, *, pooled: bool = False
+) -> Program:
     """The program of a call: request to the other side, the endpoint's body, answer back.
 
-    ``services`` in the cluster: a new connection may have to be compared with a rule for each.
+    ``services`` in the cluster: a new connection may have to be compared with a rule for each. ``pooled``: the scenario
+    lists the connections of the call.
     """
     stops = stops_on_path(dataplane, policy, kind.protocol, kind.from_outside)
-    new = NewConnection(dataplane, kind, stops, services, costs)
+    new = NewConnection(dataplane, kind, stops, services, costs, pooled)
     return fused(
         [
             *new.opened(),

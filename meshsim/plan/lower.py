@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,8 +16,9 @@ from meshsim.costs.what_if import what_if
 from meshsim.plan.arrivals import SCHEDULE, arrivals_of, mean_rps
 from meshsim.plan.autoscaling import at_most, autoscaler_rows, scale_ups
 from meshsim.plan.bill import bill_of
-from meshsim.plan.bodies import body
+from meshsim.plan.bodies import Bodies, Body
 from meshsim.plan.deploy import Deployment, deploy
+from meshsim.plan.draws import purpose
 from meshsim.plan.expect import expected_load
 from meshsim.plan.faults import fault_rows
 from meshsim.plan.hops import HopKind, hop
@@ -50,7 +52,7 @@ class OverloadedError(MeshsimError):
     """A station would have to work more than it can."""
 
 
-@dataclass
+@dataclass(slots=True)
 class CallRow:
     """A place in the application where a call is made; entries are calls from outside."""
 
@@ -65,36 +67,69 @@ class CallRow:
     """Expected executions a visit of the caller's endpoint; for an entry, its share of the requests."""
 
 
+COLUMNS = ("op", "at", "other", "when", "slot", "target", "mean_ns", "law", "tag", "purpose", "amount")
+TARGET, PURPOSE = COLUMNS.index("target"), COLUMNS.index("purpose")
+
+
 @dataclass
 class Assembler:
     """Turns programs into rows of integers, and remembers the laws and tags they name."""
 
-    rows: list[tuple[int, ...]] = field(default_factory=list)
+    parts: list[Ints] = field(default_factory=list)
+    length: int = 0
     laws: dict[tuple[str, float], int] = field(default_factory=dict)
     tables: list[Ints] = field(default_factory=list)
     tags: dict[Tag, int] = field(default_factory=dict)
 
-    COLUMNS = ("op", "at", "other", "when", "slot", "target", "mean_ns", "law", "tag", "purpose", "amount")
-
     def add(self, program: Program) -> int:
         """Append a program; the number of its first instruction."""
-        start = len(self.rows)
-        for behind, i in enumerate(program, start + 1):
-            self.rows.append((
+        return int(self.add_bodies([Body(program, "")])[0])
+
+    def add_bodies(self, bodies: Sequence[Body]) -> Ints:
+        """Append programs, of which many are the same; the number of the first instruction of each."""
+        edges = np.cumsum([self.length, *(len(body.program) for body in bodies)])
+        part = np.empty((edges[-1] - self.length, len(COLUMNS)), np.int64)
+        same: dict[int, list[int]] = {}
+        for number, body in enumerate(bodies):
+            same.setdefault(id(body.program), []).append(number)
+        for numbers in same.values():
+            program = bodies[numbers[0]].program
+            rows = np.repeat(self.rows(program)[None], len(numbers), axis=0)
+            jumps, calls, words = (
+                np.flatnonzero([test(i) for i in program])
+                for test in (lambda i: i.op in JUMPS, lambda i: i.op == Op.START, lambda i: i.purpose)
+            )
+            first = edges[numbers][:, None]
+            rows[:, jumps, TARGET] += first
+            rows[:, calls, TARGET] += np.array([[bodies[number].first_call] for number in numbers])
+            texts = [program[word].purpose for word in words]
+            found = [purpose(bodies[number].where + text) for number in numbers for text in texts]
+            rows[:, words, PURPOSE] = np.array(found, np.int64).reshape(len(numbers), len(words))
+            part[first - self.length + np.arange(len(program))] = rows
+        self.parts.append(part)
+        self.length = int(edges[-1])
+        return edges[:-1]
+
+    def rows(self, program: Program) -> Ints:
+        """(m, columns) as if the program began at instruction 0 and its first call were call 0, without purposes."""
+        rows = [
+            (
                 i.op, i.at, i.other, i.when, i.slot,
                 behind + i.skip if i.op in JUMPS else i.call,
                 i.mean_ns,
                 self.law(i.law, i.mean_ns),
                 -1 if i.tag is None else self.tags.setdefault(i.tag, len(self.tags)),
-                i.purpose,
+                0,
                 round(i.probability * WHOLE),
-            ))  # fmt: skip
-        return start
+            )
+            for behind, i in enumerate(program, 1)
+        ]  # fmt: skip
+        return np.array(rows, np.int64).reshape(-1, len(COLUMNS))
 
     def columns(self) -> dict[str, Ints]:
         """One array a column."""
-        table = np.array(self.rows, np.int64).reshape(-1, len(self.COLUMNS))
-        return {name: np.ascontiguousarray(column) for name, column in zip(self.COLUMNS, table.T, strict=True)}
+        table = np.concatenate(self.parts)
+        return {name: np.ascontiguousarray(column) for name, column in zip(COLUMNS, table.T, strict=True)}
 
     def law(self, law: tuple[str, float], mean_ns: int) -> int:
         """Number of a law's table, -1 for a constant."""
@@ -161,20 +196,29 @@ def _lower(application: Application, dataplane: DataPlane, machine: Machine, sce
     routes = build_routes(application, scenario, deployment, calls, first_pod, first_via)
     quotas = container_quotas(deployment, scenario)
 
+    acts = np.vstack([routes.call_policy, routes.call_pool]).T >= 0
+    acts, token_ns = acts.tolist(), routes.token_ns.tolist()
     hop_start: dict[tuple[object, ...], int] = {}
     call_program = []
     for number, row in enumerate(calls):
-        library, proxy = (int(policy) >= 0 for policy in routes.call_policy[:, number])
-        connections, limited = int(routes.call_pool[number]) >= 0, int(routes.token_ns[row.callee]) > 0
-        key = (row.kind, library, proxy, connections, limited)
+        library, proxy, pooled = acts[number]
+        limited = token_ns[row.callee] > 0
+        key = (row.kind, library, proxy, pooled, limited)
         if key not in hop_start:
             acting = acting_stop(deployment, scenario.policy, row.kind) if proxy else None
+            program = hops[row.kind]
+            if pooled:
+                program = hop(dataplane, scenario.policy, row.kind, costs, len(application.services), pooled=True)
+                program = bandwidth.applied(program, row.kind)
+            every = row.kind.requests_per_connection or math.inf
             wrapped = with_resilience(
-                hops[row.kind], library=library, proxy=acting, connections=connections, limited=limited
+                program, library=library, proxy=acting, reopened=1 / every if pooled else None, limited=limited
             )
             hop_start[key] = assembler.add(quotas.charged(wrapped))
         call_program.append(hop_start[key])
-    body_start = {where: assembler.add(quotas.charged(program)) for where, program in bodies.items()}
+    charged = {id(body.program): quotas.charged(body.program) for body in bodies.values()}
+    starts = assembler.add_bodies([body._replace(program=charged[id(body.program)]) for body in bodies.values()])
+    body_start = dict(zip(bodies, starts.tolist(), strict=True))
     arrivals = arrivals_of(scenario.load)
     gap_law = assembler.law(
         ("exponential" if scenario.load.arrivals == "poisson" else "constant", 1.0), int(arrivals.gap_mean.max())
@@ -189,8 +233,8 @@ def _lower(application: Application, dataplane: DataPlane, machine: Machine, sce
     load = expected_load(rps, calls, hops, bodies, stations, deployment)
     plan = Plan(
         station_servers=_ints(stations.servers),
-        station_is_cpu=np.array(stations.is_cpu, np.bool_),
-        station_slice_ns=_ints(stations.slice_ns),
+        station_is_cpu=stations.is_cpu,
+        station_slice_ns=stations.slice_ns,
         station_names=stations.names,
         station_line=_ints(stations.line),
         pod_node=_ints(stations.pod_node),
@@ -246,48 +290,36 @@ def refuse_overload(plan: Plan) -> None:
 def call_rows(application: Application, *, zones: bool = False) -> list[CallRow]:
     """Entries first, then every call in the order of services, endpoints and steps."""
     index = {service.name: number for number, service in enumerate(application.services)}
-    endpoint_index = [
-        {endpoint.name: number for number, endpoint in enumerate(service.endpoints)} for service in application.services
-    ]
+    names = [[endpoint.name for endpoint in service.endpoints] for service in application.services]
+    kinds: dict[HopKind, HopKind] = {}
 
-    def callee(to: Call | Entry) -> tuple[int, int]:
+    def row(where: str, caller: int, endpoint: int, to: Call | Entry, times: float) -> CallRow:
         service = index[to.service]
-        return service, endpoint_index[service][to.endpoint] if to.endpoint else 0
+        called = names[service].index(to.endpoint) if to.endpoint else 0
+        size, per_connection = (to.request_bytes, to.response_bytes), to.requests_per_connection
+        kind = HopKind(to.protocol, *size, caller < 0, per_connection, zones)
+        name = f"{where} -> {to.service}/{names[service][called]}"
+        return CallRow(name, caller, endpoint, service, called, kinds.setdefault(kind, kind), times)
 
-    def name(caller: str, to: tuple[int, int]) -> str:
-        service = application.services[to[0]]
-        return f"{caller} -> {service.name}/{service.endpoints[to[1]].name}"
-
-    rows = []
     weights = sum(entry.weight for entry in application.entries)
-    for entry in application.entries:
-        to = callee(entry)
-        kind = _kind(entry, from_outside=True, zones=zones)
-        rows.append(CallRow(name("client", to), -1, 0, *to, kind, entry.weight / weights))
+    rows = [row("client", -1, 0, entry, entry.weight / weights) for entry in application.entries]
     for caller, service in enumerate(application.services):
         for number, endpoint in enumerate(service.endpoints):
-            for call in endpoint.calls():
-                to = callee(call)
-                kind = _kind(call, from_outside=False, zones=zones)
-                where = f"{service.name}/{endpoint.name}"
-                rows.append(CallRow(name(where, to), caller, number, *to, kind, call.times * call.probability))
+            where = f"{service.name}/{endpoint.name}"
+            rows += [row(where, caller, number, call, call.times * call.probability) for call in endpoint.calls()]
     return rows
 
 
-def _kind(to: Call | Entry, *, from_outside: bool, zones: bool) -> HopKind:
-    per_connection = to.requests_per_connection
-    return HopKind(to.protocol, to.request_bytes, to.response_bytes, from_outside, per_connection, zones)
-
-
-def endpoint_bodies(application: Application, wakeup: Cost | None = None) -> dict[tuple[int, int], Program]:
+def endpoint_bodies(application: Application, wakeup: Cost | None = None) -> dict[tuple[int, int], Body]:
     """Body of each (service, endpoint); calls are numbered as in ``call_rows``."""
     next_call = len(application.entries)
-    bodies = {}
+    bodies, found = Bodies(wakeup), {}
     for service_number, service in enumerate(application.services):
         for endpoint_number, endpoint in enumerate(service.endpoints):
-            bodies[service_number, endpoint_number] = body(service, endpoint, next_call, wakeup)
-            next_call += len(endpoint.calls())
-    return bodies
+            here = bodies.of(service, endpoint, next_call)
+            found[service_number, endpoint_number] = here
+            next_call += here.calls
+    return found
 
 
 class _Stations:
@@ -299,8 +331,6 @@ class _Stations:
         nodes = deployment.nodes
         self.names = [f"CPU of node {node + 1}" for node in range(nodes)]
         self.servers = [machine.cores] * nodes
-        self.is_cpu = [True] * nodes
-        self.slice_ns = [round(scenario.cluster.cpu_slice_us * 1000)] * nodes
         self.line = [-1] * nodes
         # With connections, a worker serves those that are pinned to it: each worker is a station of its own.
         self.pinned = bool(scenario.connections)
@@ -310,58 +340,83 @@ class _Stations:
             placed[proxy.placed].append((FIRST_PROXY_SLOT + number, proxy.workers, proxy.name))
             if self.pinned:
                 self.slot_workers[FIRST_PROXY_SLOT + number] = proxy.workers
-        on_node = [
-            [
-                (slot, self._workers(f"{name} on node {node + 1}", workers))
-                for slot, workers, name in placed.get("node", [])
-            ]
-            for node in range(nodes)
-        ]
+        self.on_node: Ints = np.full((nodes, slots), -1, np.int64)
+        self.on_node[:, CPU_SLOT] = np.arange(nodes)
+        for node in range(nodes):
+            for slot, workers, name in placed.get("node", []):
+                self.on_node[node, slot] = self._workers(f"{name} on node {node + 1}", workers)
         if bandwidth.ns_per_byte is not None:
             for node in range(nodes):
                 for slot, way in ((bandwidth.sending, "sending"), (bandwidth.receiving, "receiving")):
-                    on_node[node].append((slot, self._pool(f"network interface of node {node + 1}, {way}", 1)))
+                    self.on_node[node, slot] = self._pool(f"network interface of node {node + 1}, {way}", 1)
         if bandwidth.zone_ns_per_byte is not None:
             links = [self._pool(f"link out of zone {zone + 1}", 1) for zone in range(scenario.cluster.zones)]
-            for node in range(nodes):
-                on_node[node].append((bandwidth.leaving, links[node % scenario.cluster.zones]))
-        self.pod_zone = [node % scenario.cluster.zones for node in deployment.placement.node_of_pod]
-        self.pod_node: list[int] = []
-        self.pod_service: list[int] = []
-        self.of_account: dict[tuple[int, int, int], int] = {}
-        rows: list[list[int]] = []
-        where = iter(deployment.placement.node_of_pod)
+            self.on_node[:, bandwidth.leaving] = [links[node % scenario.cluster.zones] for node in range(nodes)]
+        where = deployment.placement.node_of_pod
+        self.pod_zone = [node % scenario.cluster.zones for node in where]
+        services = deployment.application.services
+        self.pod_service = [number for number, service in enumerate(services) for _ in range(service.replicas)]
+        pods = len(self.pod_service)
+        names = [f"{service.name}-{replica + 1}" for service in services for replica in range(service.replicas)]
+        threads = [
+            (each.threads, -1 if each.queue is None else each.queue) for each in (s.concurrency for s in services)
+        ]
+        of_pod = [threads[number] for number in self.pod_service]
+        beside, accounts = placed.get("pod", []), placed.get("service-account", [])
+        known: dict[tuple[int, int, int], int] = {}
+        # Stations of an account come behind those of the first pod that needs them: else all pods at once.
+        step = 1 if accounts else max(pods, 1)
+        self.parts: list[Ints] = []
+        for first in range(0, pods, step):
+            these = slice(first, first + step)
+            rows = self._pods(where[:pods][these], names[these], beside, of_pod[these])
+            number, node = self.pod_service[first], where[first]
+            for slot, workers, name in accounts:
+                account = (slot, number, node)
+                if account not in known:
+                    known[account] = self._workers(f"{name} of {services[number].name} on node {node + 1}", workers)
+                rows[:, slot] = known[account]
+        if deployment.waypoints:
+            many, pods_of_each = deployment.waypoints > 1, range(1, deployment.waypoint_pods + 1)
+            groups = range(1, deployment.waypoints + 1)
+            names = [f"{group}-{each}" if many else f"{each}" for group in groups for each in pods_of_each]
+            self._pods(where[pods : pods + len(names)], names, placed["waypoint"], between="-")
+            self.pod_service += [len(services) + group - 1 for group in groups for _ in pods_of_each]
+        self.pod_station: Ints = np.concatenate(self.parts)
+        self.pod_node = where[: len(self.pod_station)]
+        self.is_cpu = np.arange(len(self.names)) < nodes
+        self.slice_ns: Ints = np.where(self.is_cpu, round(scenario.cluster.cpu_slice_us * 1000), 0)
 
-        def pod(service: int, own: list[tuple[int, int]]) -> None:
-            node = next(where)
-            row = [-1] * slots
-            row[CPU_SLOT] = node
-            for slot, station in own + on_node[node]:
-                row[slot] = station
-            if service < len(deployment.application.services):
-                for slot, workers, name in placed.get("service-account", []):
-                    account = (slot, service, node)
-                    if account not in self.of_account:
-                        label = f"{name} of {deployment.application.services[service].name} on node {node + 1}"
-                        self.of_account[account] = self._workers(label, workers)
-                    row[slot] = self.of_account[account]
-            rows.append(row)
-            self.pod_node.append(node)
-            self.pod_service.append(service)
-
-        for number, service in enumerate(deployment.application.services):
-            for replica in range(service.replicas):
-                name = f"{service.name}-{replica + 1}"
-                queue = -1 if service.concurrency.queue is None else service.concurrency.queue
-                own = [(THREADS_SLOT, self._pool(f"threads of {name}", service.concurrency.threads, queue))]
-                own += [(s, self._workers(f"{p} of {name}", w)) for s, w, p in placed.get("pod", [])]
-                pod(number, own)
-        services = len(deployment.application.services)
-        for group in range(deployment.waypoints):
-            for replica in range(deployment.waypoint_pods):
-                label = f"{group + 1}-{replica + 1}" if deployment.waypoints > 1 else f"{replica + 1}"
-                pod(services + group, [(s, self._workers(f"{p}-{label}", w)) for s, w, p in placed["waypoint"]])
-        self.pod_station: Ints = np.array(rows, np.int64).reshape(len(rows), slots)
+    def _pods(
+        self,
+        nodes: Sequence[int],
+        names: Sequence[str],
+        proxies: Sequence[tuple[int, int, str]],
+        threads: Sequence[tuple[int, int]] = (),
+        between: str = " of ",
+    ) -> Ints:
+        """Rows of pods that have proxies of their own, (slot, workers, name) each, and perhaps ``threads``: (threads,
+        places in the line) of each pod."""
+        rows = self.on_node[nodes]
+        each = ["threads"] if threads else []
+        slots = [(THREADS_SLOT, 0)] if threads else []
+        servers: list[int] = []
+        for slot, workers, name in proxies:
+            slots.append((slot, len(each)))
+            each += [f"worker {worker + 1} of {name}" for worker in range(workers)] if self.pinned else [name]
+            servers += [1] * workers if self.pinned else [workers]
+        for slot, behind in slots:
+            rows[:, slot] = len(self.names) + behind + np.arange(len(nodes)) * len(each)
+        self.names += [f"{what}{between}{name}" for name in names for what in each]
+        unbounded = [-1] * len(servers)
+        for own in threads:
+            self.servers += [own[0], *servers]
+            self.line += [own[1], *unbounded]
+        if not threads:
+            self.servers += servers * len(names)
+            self.line += unbounded * len(names)
+        self.parts.append(rows)
+        return rows
 
     def _workers(self, name: str, workers: int) -> int:
         """The first station of a proxy's workers: one pool, or one station a worker if connections are pinned."""
@@ -373,8 +428,6 @@ class _Stations:
         self.line.append(line)
         self.names.append(name)
         self.servers.append(tokens)
-        self.is_cpu.append(False)
-        self.slice_ns.append(0)
         return len(self.names) - 1
 
 

@@ -6,11 +6,17 @@ import heapq
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
+
+import numpy as np
 
 from meshsim.scenario.application import Resources
 from meshsim.scenario.base import MeshsimError
 from meshsim.scenario.machine import Machine
 from meshsim.scenario.scenario import Cluster
+
+LONG_RUN = 32
+"""From so many equal pods in a group on, in the mean, they are placed at once."""
 
 
 class PlacementError(MeshsimError):
@@ -78,17 +84,24 @@ def _place_at_start(
     groups: Sequence[PodRequest], room: _Room, machine: Machine, cluster: Cluster, least_in_all: int
 ) -> Placement:
     put = _spread if cluster.placement == "spread" else _bin_pack
+    nodes = _least_nodes(groups, room)
+    groups = _together(groups)
     if cluster.nodes != "auto":
         chosen = put(groups, room, cluster.nodes) if cluster.nodes >= least_in_all else None
         if chosen is None:
             raise _too_few_nodes(cluster, machine, least_in_all)
         return Placement(cluster.nodes, chosen, cluster.nodes)
-    nodes = _least_nodes(groups, room)
     while True:
         chosen = put(groups, room, nodes)
         if chosen is not None:
             return Placement(nodes, chosen, nodes)
         nodes += max(1, nodes // 50)
+
+
+def _together(groups: Sequence[PodRequest]) -> list[PodRequest]:
+    """Neighbours that reserve the same, as one group each."""
+    equal = groupby(groups, lambda group: (group.cores, group.memory_mib))
+    return [PodRequest("", sum(group.count for group in run), *need) for need, run in equal]
 
 
 def _place_later(
@@ -172,6 +185,8 @@ def _least_nodes(groups: Sequence[PodRequest], room: _Room) -> int:
 
 def _spread(groups: Sequence[PodRequest], room: _Room, nodes: int) -> list[int] | None:
     """The emptiest node takes the next pod; None if it has no room for it."""
+    if sum(group.count for group in groups) >= LONG_RUN * len(groups):
+        return _spread_runs(groups, room, nodes)
     heap = [(0.0, node, 0.0, 0.0, 0) for node in range(nodes)]
     chosen: list[int] = []
     for group in groups:
@@ -183,6 +198,36 @@ def _spread(groups: Sequence[PodRequest], room: _Room, nodes: int) -> list[int] 
             share = max(cores / room.cores, memory / room.memory_mib)
             heapq.heapreplace(heap, (share, node, cores, memory, pods))
             chosen.append(node)
+    return chosen
+
+
+def _spread_runs(groups: Sequence[PodRequest], room: _Room, nodes: int) -> list[int] | None:
+    """The same for large groups.
+
+    What a node's share would be with 0, 1, 2, … more of these pods says when it takes the next: the nodes take turns in
+    the order of all those shares, and then of their numbers. The sums are added up one by one, so they are the same.
+    """
+    cores, memory, pods = np.zeros(nodes), np.zeros(nodes), np.zeros(nodes, np.int64)
+    everyone = np.arange(nodes)
+    chosen: list[int] = []
+    for group in groups:
+        turns = -(-group.count // nodes)
+        while True:
+            turns = min(2 * turns, max(room.pods, 0) + 1)  # nobody takes more than that
+            held_cores, held_memory = (
+                np.add.accumulate(np.column_stack([held, np.full((nodes, turns), more)]), axis=1)
+                for held, more in ((cores, group.cores), (memory, group.memory_mib))
+            )
+            share = np.maximum(held_cores / room.cores, held_memory / room.memory_mib)[:, :turns]
+            taker = np.argsort(share, axis=None, kind="stable")[: group.count] // turns
+            taken = np.bincount(taker, minlength=nodes)
+            if taken.max() < turns or turns > room.pods:
+                break
+        cores, memory, pods = held_cores[everyone, taken], held_memory[everyone, taken], pods + taken
+        too_much = (cores > room.cores + 1e-9) | (memory > room.memory_mib + 1e-9) | (pods > room.pods)
+        if too_much.any() or len(taker) < group.count:
+            return None
+        chosen += taker.tolist()
     return chosen
 
 

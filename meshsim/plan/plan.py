@@ -59,7 +59,8 @@ class Op(IntEnum):
     """Run the instructions behind this one as an attempt, under the policy of the call at place ``slot`` (0 library,
     1 proxy): see ``meshsim.engines.attempts``; go on at ``target`` with its outcome."""
     CONNECT = 13
-    """Take a connection of the call's pool: see ``meshsim.engines.connections``."""
+    """Take a connection of the call's pool: see ``meshsim.engines.connections``; with probability ``amount`` / 2**32 an
+    open one has been closed and must be opened anew."""
     DISCONNECT = 14
     """Give it back."""
     LIMIT = 15
@@ -114,6 +115,8 @@ class When(IntEnum):
     TURN = 6
     """This frame is the first that its thread serves in a turn of its event loop: the thread was idle, or has served
     all that were in line when its last turn began."""
+    NEW_CONNECTION = 8
+    """A bit beside one of the others: besides, the connection that CONNECT gave to this frame was opened for it."""
 
 
 CPU_SLOT = 0

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from meshsim.costs.book import Cost
-from meshsim.plan.draws import purpose
 from meshsim.plan.plan import Component, Op, Place, Tag, When
 
 
@@ -13,20 +12,21 @@ class Instruction(NamedTuple):
     """One step of a program. (A tuple, because a large application has a million of them.)
 
     ``skip`` (SPAWN, DETACH, ATTEMPT): so many instructions belong to the frame that is started. Elsewhere: so many are
-    skipped when this one fails.
+    skipped when this one fails. ``purpose``: of its random number, in words (``meshsim.plan.draws.purpose``); "" where
+    there is none.
     """
 
     op: Op
     at: Place = Place.DESTINATION
     other: Place = Place.DESTINATION
-    when: When = When.ALWAYS
+    when: int = When.ALWAYS
     slot: int = 0
     skip: int = 0
     call: int = -1
     mean_ns: int = 0
     law: tuple[str, float] = ("constant", 1.0)
     tag: Tag | None = None
-    purpose: int = 0
+    purpose: str = ""
     probability: float = 1.0
 
 
@@ -41,7 +41,7 @@ def spend(
     *,
     size: int = 0,
     times: float = 1.0,
-    when: When = When.ALWAYS,
+    when: int = When.ALWAYS,
     other: Place = Place.DESTINATION,
 ) -> Program:
     """What ``times`` units of ``cost`` are on a path: their waiting, then their work, each left out where it is zero.
@@ -53,13 +53,13 @@ def spend(
     wait_ns = round((cost.wait_ns + cost.wait_ns_per_byte * size) * times)
     if wait_ns > 0:
         tag = Tag(component, cost.operation, 0.0, cost.standard_error)
-        number = purpose(f"{key} {cost.operation} wait")
-        program.append(Instruction(Op.WAIT, at, other, when, mean_ns=wait_ns, law=law, tag=tag, purpose=number))
+        words = f"{key} {cost.operation} wait"
+        program.append(Instruction(Op.WAIT, at, other, when, mean_ns=wait_ns, law=law, tag=tag, purpose=words))
     cpu_ns = round((cost.cpu_ns + cost.cpu_ns_per_byte * size) * times)
     if cpu_ns > 0:
         tag = Tag(component, cost.operation, cost.kernel_share, cost.standard_error)
-        number = purpose(f"{key} {cost.operation}")
-        program.append(Instruction(Op.WORK, at, other, when, mean_ns=cpu_ns, law=law, tag=tag, purpose=number))
+        words = f"{key} {cost.operation}"
+        program.append(Instruction(Op.WORK, at, other, when, mean_ns=cpu_ns, law=law, tag=tag, purpose=words))
     return program
 
 

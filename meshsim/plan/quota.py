@@ -82,6 +82,8 @@ class Containers:
                 quota.append(max(1, round(cores * self.period_ns)))
             return known[key]
 
+        if not self.any:
+            return Quotas(rows, np.array(quota, np.int64), self.period_ns)
         service_of = np.repeat(np.arange(len(self.service_pods)), self.service_pods)
         for pod in range(len(pod_station)):
             limit = self.by_service[service_of[pod]] if pod < len(service_of) else None

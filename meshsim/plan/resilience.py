@@ -7,6 +7,8 @@ before everything else, so its upstream part is the whole hop.
 
 from __future__ import annotations
 
+from meshsim.plan.draws import purpose
+from meshsim.plan.handshakes import KEY
 from meshsim.plan.hops import Stop
 from meshsim.plan.plan import Op, Place, Tag, When
 from meshsim.plan.program import Instruction, Program
@@ -19,17 +21,21 @@ POOL = Tag("network", "connection.queue")
 
 
 def with_resilience(
-    program: Program, *, library: bool, proxy: Stop | None, connections: bool, limited: bool
+    program: Program, *, library: bool, proxy: Stop | None, reopened: float | None, limited: bool
 ) -> Program:
-    """The hop with attempts of the library, of ``proxy``, with connections, and with a rate limit, as asked."""
+    """The hop with attempts of the library, of ``proxy``, with connections, and with a rate limit, as asked.
+
+    ``reopened``: share of the requests that find their connection closed; None without a pool of connections.
+    """
     if limited:
         body = _body(program)
         program = [*program[:body], Instruction(Op.LIMIT), *program[body:]]
     if proxy is not None:
         program = _attempt(program, *_upstream(program, proxy), PROXY)
-    if connections:
+    if reopened is not None:
         end = len(program) - 1
-        connect, disconnect = Instruction(Op.CONNECT, tag=POOL), Instruction(Op.DISCONNECT)
+        connect = Instruction(Op.CONNECT, tag=POOL, probability=reopened, purpose=purpose(KEY))
+        disconnect = Instruction(Op.DISCONNECT)
         program = [connect, *program[:end], disconnect, program[end]]
     if library:
         program = _attempt(program, 0, len(program) - 1, LIBRARY)

@@ -92,6 +92,7 @@ POLICY = (
     "holder", "holder_first", "state_first", "deadline_ns", "try_timeout_ns", "max_tries", "retry_on", "budget_ppm",
     "budget_min", "backoff_base_ns", "backoff_max_ns", "jitter", "hedge_after_ns", "hedges", "max_requests",
     "max_connections", "max_pending", "max_retries", "eject_after", "eject_base_ns", "eject_max_ns", "eject_ppm",
+    "resets",
 )  # fmt: skip
 ROUTE = ("service", "balancer", "hash_keys", "holder", "holder_first", "state_first", "host_first", "ring")
 RULES = ("resilience", "balancing", "connections", "rate_limits")
@@ -174,10 +175,16 @@ def build(
     """Match the scenario's rules to the calls. MeshsimError for a rule that fits nothing or cannot act."""
     _refuse_unknown(application, scenario)
     writer = _Writer(application, scenario, deployment, first_pod, first_via)
-    for call in calls:
-        writer.add(call)
+    if scenario.resilience or scenario.balancing or scenario.connections:
+        for call in calls:
+            writer.add(call)
+    else:
+        writer.calls = [NO_RULE] * len(calls)
     return writer.routes()
 
+
+NO_RULE = (NEVER, Chooser.START, NEVER, NEVER, NEVER)
+"""Of a call that no rule is about, as in ``_Writer.calls``."""
 
 R = TypeVar("R", Rule, Balancing, Connections)
 
@@ -378,6 +385,7 @@ def policy_row(rule: Rule) -> list[int]:
         _ns(outlier.base_ejection_ms) if outlier else 0,
         _ns(outlier.max_ejection_ms) if outlier else 0,
         round(outlier.max_ejected_share * MILLION) if outlier else 0,
+        int(rule.given_up == "reset"),
     ]
 
 

@@ -22,12 +22,7 @@ def known_by(proxy: Proxy, deployment: Deployment) -> list[Knowledge]:
     every = frozenset(service.name for service in application.services)
     if proxy.config_scope in ("mesh", "namespace"):  # one namespace is modelled: the application's own
         return [Knowledge(every, deployment.instances(proxy))]
-    needs = {
-        service.name: frozenset(
-            {call.service for endpoint in service.endpoints for call in endpoint.calls()} | {service.name}
-        )
-        for service in application.services
-    }
+    needs = deployment.needs
     if proxy.placed in ("pod", "library"):
         return [Knowledge(needs[s.name], s.replicas) for s in application.services]
     if proxy.placed == "service-account":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from meshsim.plan.plan import FIRST_PROXY_SLOT, Place
 from meshsim.scenario.application import Protocol
@@ -33,8 +34,7 @@ class Stop:
         return [(spoken[0], 1.0)] if spoken[0] == spoken[1] else [(each, 0.5) for each in spoken]
 
 
-@dataclass(frozen=True)
-class HopKind:
+class HopKind(NamedTuple):
     """All that distinguishes two hops of one data plane."""
 
     protocol: Protocol

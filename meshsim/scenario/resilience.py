@@ -45,7 +45,7 @@ class Retries(Strict):
 
     max: Annotated[int, Field(ge=1, le=100, description="Retries after the first attempt")] = 2
     per_try_timeout_ms: Annotated[
-        Milliseconds | None, Field(description="Give up an attempt after so long, ms; it goes on upstream, unheard")
+        Milliseconds | None, Field(description="Give up an attempt after so long, ms; see `given_up`")
     ] = None
     on: Annotated[list[Failure], Field(min_length=1, description="Failures that are worth another attempt")] = [
         "error", "timeout", "overflow", "refused", "reset",
@@ -109,6 +109,14 @@ class Rule(Strict):
     timeout_ms: Annotated[
         Milliseconds | None, Field(description="Give up the call, retries included, after so long, ms")
     ] = None
+    given_up: Annotated[
+        Literal["finish", "reset"],
+        Field(
+            description="What upstream does for an attempt that was given up. finish: all of it, as servers do that do "
+            "not look at the connection while they work (servlets, WSGI); reset: the stream is reset, and who works "
+            "for it ends the piece of work or waiting that it is at and begins no other (Envoy, gRPC, Go's net/http)"
+        ),
+    ] = "finish"
     retries: Retries | None = None
     hedging: Hedging | None = None
     circuit_breaker: CircuitBreaker | None = None

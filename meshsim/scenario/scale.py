@@ -213,7 +213,13 @@ def _changed(steps: list[Step], change: Callable[[Call], Call]) -> list[Step]:
 
 
 def _with(model: M, **fields: object) -> M:
-    return model.model_copy(update=fields)
+    """``model_copy``, which takes four times as long: ten thousand services are a hundred thousand copies."""
+    copied = object.__new__(type(model))
+    object.__setattr__(copied, "__dict__", {**model.__dict__, **fields})
+    object.__setattr__(copied, "__pydantic_fields_set__", model.__pydantic_fields_set__ | fields.keys())
+    object.__setattr__(copied, "__pydantic_extra__", None)  # no model of ours has any
+    object.__setattr__(copied, "__pydantic_private__", None)
+    return copied
 
 
 def _traffic(endpoint: Endpoint, first: dict[str, str]) -> Iterator[tuple[EndpointId, float]]:

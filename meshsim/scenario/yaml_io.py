@@ -19,7 +19,7 @@ from meshsim.scenario.base import MeshsimError
 from meshsim.scenario.suggest import choices
 from meshsim.scenario.yaml_nodes import MappingNode, Node, ScalarNode, compose, compose_all, value_of
 
-LARGEST_FILE = {".json": 8 << 20, ".toml": 256 << 10}
+LARGEST_FILE = {".json": 32 << 20, ".jsonl": 32 << 20, ".toml": 256 << 10}
 """Bytes that are read at most, by ending; what cannot be read in a few seconds is no model file."""
 LARGEST_YAML = 2 << 20
 MOST_ALIASED = 50_000
@@ -111,7 +111,7 @@ def _refuse_large(name: str, size: int, suffix: str) -> None:
 
 def read_text(text: str, name: str, suffix: str = ".yaml", several: bool = False) -> Document:
     """Parse text of a file called ``name``; ``several`` as for ``read``."""
-    if suffix in (".json", ".toml"):
+    if suffix in (".json", ".jsonl", ".toml"):
         return _read_plain(text, name, suffix)
     if not text.strip():
         raise InputError(f"{name}:1: the file is empty")
@@ -145,6 +145,8 @@ def read_text(text: str, name: str, suffix: str = ".yaml", several: bool = False
 
 def _read_plain(text: str, name: str, suffix: str) -> Document:
     try:
+        if suffix == ".jsonl":
+            return _read_lines(text, name)
         data = json.loads(text) if suffix == ".json" else tomllib.loads(text)
     except json.JSONDecodeError as error:
         raise InputError(f"{name}:{error.lineno}: not valid JSON: {error.msg}") from None
@@ -155,6 +157,18 @@ def _read_plain(text: str, name: str, suffix: str) -> Document:
     except RecursionError:
         raise InputError(f"{name}: is nested too deeply to be a model file") from None
     return Document(name, data)
+
+
+def _read_lines(text: str, name: str) -> Document:
+    """A JSON value a line, as one list."""
+    values = []
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.strip():
+            try:
+                values.append(json.loads(line))
+            except json.JSONDecodeError as error:
+                raise InputError(f"{name}:{number}: not valid JSON: {error.msg}") from None
+    return Document(name, values)
 
 
 class _Builder:

@@ -36,7 +36,7 @@ def crossovers(
     """Every change of sign between neighbouring sizes whose signs are both settled.
 
     ``gaps``: A minus B, in increasing order of services. Sizes with an unsettled sign are passed over. ``exact``
-    gives the difference at any size without error (memory): then the crossover is found by bisection, to one
+    gives the difference at any size without error (memory): then the crossover is found to one
     service, taking it that the sign changes once in between. Else it is interpolated on the logarithm of the
     number of services, and the interval is what the sampling error of the two differences leaves open.
     """
@@ -45,7 +45,7 @@ def crossovers(
         if left.difference * right.difference >= 0:
             continue
         cheaper, dearer = (a, b) if right.difference < 0 else (b, a)
-        at, low, high = _bisect(left, right, exact) if exact else _interpolate(left, right)
+        at, low, high = _search(left, right, exact) if exact else _interpolate(left, right)
         about, range_ = f"{at:.0f}", ""
         if exact is None:
             ends = [_two_digits(low), _two_digits(high)]
@@ -61,16 +61,21 @@ def crossovers(
     return found
 
 
-def _bisect(left: Gap, right: Gap, exact: Callable[[int], float]) -> tuple[float, float, float]:
-    """The smallest size at which the sign is that of the right end."""
-    low, high = left.services, right.services
-    while high - low > 1:
-        middle = (low + high) // 2
-        if exact(middle) * right.difference > 0:
-            high = middle
-        else:
-            low = middle
-    return float(high), float(high), float(high)
+def _search(left: Gap, right: Gap, exact: Callable[[int], float]) -> tuple[float, float, float]:
+    """The smallest size at which the sign is that of the right end.
+
+    The next size to look at is where a straight line between the ends is zero, or the middle if the last one did not
+    halve the range (Dekker, "Finding a zero by means of successive linear interpolation", 1969): a look costs the
+    placing of all pods.
+    """
+    low, high, halve = left, right, False
+    while (width := high.services - low.services) > 1:
+        share = 0.5 if halve else low.difference / (low.difference - high.difference)
+        at = min(max(low.services + int(share * width), low.services + 1), high.services - 1)
+        here = Gap(at, exact(at))
+        low, high = (low, here) if here.difference * right.difference > 0 else (here, high)
+        halve = 2 * (high.services - low.services) > width
+    return (float(high.services),) * 3
 
 
 def _interpolate(left: Gap, right: Gap) -> tuple[float, float, float]:

@@ -15,7 +15,6 @@ from meshsim.results.rows import Crossover, GrowthReport, Row
 from meshsim.scenario.application import Application
 from meshsim.scenario.base import MeshsimError
 from meshsim.scenario.dataplane import DataPlane, Proxy
-from meshsim.scenario.scale import scale
 from meshsim.scenario.scenario import Load
 from meshsim.studies import defaults
 from meshsim.studies.compare import run_points, split, with_difference
@@ -25,7 +24,7 @@ from meshsim.studies.point import Point, cpu_difference, usd_difference
 from meshsim.studies.question import Common, Question, ask
 from meshsim.studies.report import Reported
 from meshsim.studies.row import MIB
-from meshsim.studies.setup import checked
+from meshsim.studies.setup import at_size, checked
 
 Rate = Literal["per-service", "total"]
 
@@ -245,18 +244,15 @@ class _Bills:
 
     def __init__(self, inputs: Inputs, settings: Settings, rps: float, per_service: bool) -> None:
         self.inputs, self.settings, self.rps, self.per_service = inputs, settings, rps, per_service
-        self.scaled: dict[int, Application] = {}
         self.known: dict[tuple[str, int], dict[str, float]] = {}
 
     def __call__(self, name: str, size: int) -> dict[str, float]:
         if (name, size) not in self.known:
             inputs = self.inputs
             growth = size / len(inputs.application.services) if self.per_service else 1.0
-            if size not in self.scaled:
-                self.scaled[size] = scale(inputs.application, size)
             plane = next(plane for plane in keep_pace(inputs, growth).dataplanes if plane.name == name)
             scenario = self.settings.scenario(inputs, name, self.rps * growth, size)
-            bill = static_bill(self.scaled[size], plane, inputs.machine, scenario, inputs.costs)
+            bill = static_bill(at_size(inputs.application, size), plane, inputs.machine, scenario, inputs.costs)
             pushed = bill.control_plane
             self.known[name, size] = {
                 "memory_mib": bill.memory_mib,

@@ -56,6 +56,18 @@ def checked(model: type[M], **fields: Any) -> M:
         raise MeshsimError("; ".join(dict.fromkeys(said))) from None
 
 
+_scaled: dict[int, tuple[Application, Application]] = {}
+
+
+def at_size(application: Application, services: int) -> Application:
+    """``scale``; those of the application scaled last are kept, because many points share a size."""
+    if any(original is not application for original, _ in _scaled.values()):
+        _scaled.clear()
+    if services not in _scaled:
+        _scaled[services] = application, scale(application, services)
+    return _scaled[services][1]
+
+
 @dataclass(frozen=True)
 class Prepared:
     """One scenario with everything it names read in. Cheap to hand to another process: it is lowered where it runs."""
@@ -73,7 +85,7 @@ class Prepared:
     def application(self) -> Application:
         """At the size that the scenario asks for."""
         services = self.scenario.services
-        return self.original if services is None else scale(self.original, services)
+        return self.original if services is None else at_size(self.original, services)
 
     @cached_property
     def plan(self) -> Plan:

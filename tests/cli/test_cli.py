@@ -94,6 +94,19 @@ def test_run_reads_a_scenario_and_names_what_lies_beside_it(tmp_path: Path) -> N
     assert [row["dataplane"] for row in report["rows"]] == ["linkerd"]
 
 
+def test_run_writes_traces_that_are_read_again_as_an_application(tmp_path: Path) -> None:
+    (tmp_path / "s.yaml").write_text(
+        "schema: meshsim/scenario/1\napplication: bookinfo\ndataplane: linkerd\nload: {rps: 100}\nrun: {requests: 200}\n"
+    )
+    meshsim("run", "s.yaml", "--trace", "perfetto.json", "--jaeger", "jaeger.json", cwd=tmp_path)
+    assert json.loads((tmp_path / "perfetto.json").read_text())["traceEvents"]
+    shown = meshsim("compare", "jaeger.json", "--dataplanes", "no-mesh", "--engine", "analytic", "--json", cwd=tmp_path)
+    assert json.loads(shown.stdout)["rows"][0]["services"] == 4
+    refused = meshsim("run", "s.yaml", "--engine", "analytic", "--jaeger", "j.json", cwd=tmp_path, code=2)
+    assert "the analytic engine has no requests" in refused.stderr
+    assert "jaeger: no/j.json" in meshsim("run", "s.yaml", "--jaeger", "no/j.json", cwd=tmp_path, code=2).stderr
+
+
 def test_a_sweep_computes_only_what_is_missing(tmp_path: Path) -> None:
     study = tmp_path / "study.yaml"
     study.write_text(

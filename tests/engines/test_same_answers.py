@@ -127,6 +127,7 @@ LOADS = st.one_of(
 RESILIENCE = some(
     at=st.sampled_from(["auto", "application"]),
     timeout_ms=st.sampled_from([0.5, 2.0, 10.0]),
+    given_up=st.sampled_from(["finish", "reset"]),
     retries=sometimes(
         some(
             max=st.integers(1, 3),
@@ -205,6 +206,9 @@ BOOK = costs(
     kernel__wire__same_node={"wait_ns": 10_000},
     kernel__wire__cross_node={"wait_ns": 50_000, "law": "exponential"},
     kernel__wire__cross_zone={"wait_ns": 100_000},
+    kernel__tcp__connection={"cpu_ns": 10_000, "wait_ns": 10_000},
+    proxy__box__connection={"cpu_ns": 20_000},
+    proxy__box__tls__handshake={"cpu_ns": 50_000},
     kernel__wakeup={"cpu_ns": 10_000, "wait_ns": 10_000},
     proxy__box__wakeup={"cpu_ns": 10_000, "wait_ns": 10_000},
     proxy__box__turn={"cpu_ns": 20_000, "law": "exponential"},

@@ -124,7 +124,11 @@ def test_every_type_of_graph_is_read(tmp_path: Path, kind: str, make: Callable[[
 
 def test_workloads_behind_one_service_node_are_one_service(tmp_path: Path) -> None:
     nodes = [OUTSIDE, node("s", "service", service="front"), *(node(n, "workload", app="") for n in ("blue", "green"))]
-    edges = [edge("u", "s", "30"), edge("s", "blue", "10", responseTime="9"), edge("s", "green", "20", responseTime="3")]
+    edges = [
+        edge("u", "s", "30"),
+        edge("s", "blue", "10", responseTime="9"),
+        edge("s", "green", "20", responseTime="3"),
+    ]
     app, _ = load(tmp_path, graph(nodes, edges, "workload"))
     (front,) = app.services
     assert (front.name, front.replicas) == ("front", 2)

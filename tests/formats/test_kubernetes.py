@@ -113,7 +113,9 @@ def test_a_call_is_inferred_from_a_host_and_from_nothing_else(tmp_path: Path, en
 
 def test_a_mounted_configmap_and_a_pod_of_a_stateful_set_are_hosts_too(tmp_path: Path) -> None:
     config = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\ndata:\n  x.ini: |\n    [db]\n    url = mongodb://db-0.db:27017\n"
-    user = workload("a").replace("      containers:", "      volumes: [{name: v, configMap: {name: c}}]\n      containers:")
+    user = workload("a").replace(
+        "      containers:", "      volumes: [{name: v, configMap: {name: c}}]\n      containers:"
+    )
     db = workload("db", "StatefulSet") + "---\n" + service("db", "[{port: 27017}]", ", clusterIP: None")
     app, _ = load(tmp_path, user, service("a"), db, config)
     assert edges(app) == {("a", "db")}
@@ -156,7 +158,9 @@ def test_replicas_of_every_kind(tmp_path: Path) -> None:
 
 
 def test_what_another_object_of_the_file_makes_is_not_counted_twice(tmp_path: Path) -> None:
-    owned = workload("a", "ReplicaSet").replace("{name: a}", "{name: a-1, ownerReferences: [{kind: Deployment, name: a}]}", 1)
+    owned = workload("a", "ReplicaSet").replace(
+        "{name: a}", "{name: a-1, ownerReferences: [{kind: Deployment, name: a}]}", 1
+    )
     app, _ = load(tmp_path, both("a"), owned)
     assert [s.replicas for s in app.services] == [2]
 
@@ -211,7 +215,9 @@ def test_a_circle_is_broken_where_it_leads_back_to_the_entry(tmp_path: Path) -> 
 
 
 def test_timeouts_retries_and_faults_are_pointed_to_the_scenario(tmp_path: Path) -> None:
-    rule = ROUTES["virtualservice"].replace("http: [{", "http: [{timeout: 0.5s, retries: {attempts: 3, perTryTimeout: 2s}, ")
+    rule = ROUTES["virtualservice"].replace(
+        "http: [{", "http: [{timeout: 0.5s, retries: {attempts: 3, perTryTimeout: 2s}, "
+    )
     _, notes = load(tmp_path, both("b"), rule)
     assert "VirtualService v, line" in notes[-1]
     assert "timeout 0.5s, 3 retries, 2s a try" in notes[-1]
@@ -264,7 +270,9 @@ def test_quantities(text: str | float, cores: float) -> None:
     assert quantity(Value(Document("f", text), text), "cpu") == pytest.approx(cores)
 
 
-@pytest.mark.parametrize(("text", "size"), [("128Mi", 128 << 20), ("1G", 1e9), ("64Ki", 65536), ("1e3", 1000), (2048, 2048)])
+@pytest.mark.parametrize(
+    ("text", "size"), [("128Mi", 128 << 20), ("1G", 1e9), ("64Ki", 65536), ("1e3", 1000), (2048, 2048)]
+)
 def test_quantities_of_memory(text: str | int, size: float) -> None:
     assert quantity(Value(Document("f", text), text), "memory") == size
 

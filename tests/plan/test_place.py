@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from worlds import application, machine, service
 
 from meshsim.plan.deploy import deploy
-from meshsim.plan.place import PlacementError, PodRequest, place
+from meshsim.plan.place import PlacementError, PodRequest, _Room, _spread, _spread_runs, place
 from meshsim.scenario.application import Resources
 from meshsim.scenario.dataplane import DataPlane
 from meshsim.scenario.scenario import Cluster, Scenario
@@ -73,3 +75,26 @@ def test_a_node_proxy_that_only_l7_policy_needs_takes_no_room_without_it() -> No
         for policy in ("L4", "L7")
     }
     assert nodes == {"L4": 1, "L7": 2}
+
+
+@given(
+    runs=st.lists(
+        st.tuples(st.integers(1, 90), st.sampled_from([0.1, 0.3, 0.7]), st.sampled_from([1.0, 700.0])), max_size=5
+    ),
+    nodes=st.integers(1, 25),
+    most=st.sampled_from([4, 20, 110]),
+)
+def test_large_groups_are_spread_as_single_pods_are(
+    runs: list[tuple[int, float, float]], nodes: int, most: int
+) -> None:
+    room = _Room(3.7, 12_000.0, most)
+    groups = [pods(count, cores, memory) for count, cores, memory in runs]
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("meshsim.plan.place.LONG_RUN", 1 << 40)
+        one_by_one = _spread(groups, room, nodes)
+    assert _spread_runs(groups, room, nodes) == one_by_one
+
+
+def test_equal_groups_are_spread_as_one_large_group() -> None:
+    single = [pods(1, 0.3, name=f"a-{number}") for number in range(40)]
+    assert place(single, machine(4), [], cluster()) == place([pods(40, 0.3)], machine(4), [], cluster())

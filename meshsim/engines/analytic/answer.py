@@ -19,6 +19,8 @@ from meshsim.scenario.base import MeshsimError
 NS = 1e9
 US = 1000.0
 SHARES = np.array([0.5, 0.9, 0.99, 0.999])
+SATURATED = 3e-5
+"""So near to one is a utilisation of one."""
 RARELY = 0.05
 """Entries that get less than this share of the requests do not decide where the middle is."""
 MOST_GROUPS = 48
@@ -194,17 +196,25 @@ def _grouped(k: Floats, weight: Floats) -> tuple[Floats, Floats]:
 
 
 def _saturation(model: Model) -> float:
-    """Bisection on the utilisation of the busiest station."""
+    """Requests a second that keep the busiest station busy all the time; its utilisation is nearly a straight line."""
     loads = model.plan.station_load
     high = model.plan.rps / float(loads.max()) / NS if loads.max() > 0 else np.inf
     if not np.isfinite(high):
         return float("inf")
-    low = 0.0
-    if solve_at(model, high)[0].peak < 1.0:
+    over = solve_at(model, high)[0].peak - 1.0
+    if over < 0:
         return high * NS
+    low, under, halve = 0.0, -1.0, False
     for _ in range(12):
-        middle = (low + high) / 2
-        low, high = (middle, high) if solve_at(model, middle)[0].peak < 1.0 else (low, middle)
+        middle = (low + high) / 2 if halve else low - under * (high - low) / (over - under)
+        beyond = solve_at(model, middle)[0].peak - 1.0
+        halve = abs(beyond) > abs(under if beyond < 0 else over) / 2
+        if beyond < 0:
+            low, under = middle, beyond
+        else:
+            high, over = middle, beyond
+        if abs(beyond) < SATURATED:
+            return middle * NS
     return (low + high) / 2 * NS
 
 

@@ -23,14 +23,13 @@ from meshsim.engines.analytic.programs import (
     SPAWN,
     START,
     WAIT,
+    WHOLE,
     WOKEN,
     WORK,
     Reader,
     Sum,
 )
 from meshsim.plan.plan import Ints, Plan
-
-WHOLE = float(1 << 32)
 
 
 @dataclass

@@ -15,11 +15,10 @@ from scipy import sparse
 
 from meshsim.engines.analytic.bodies import Sequences, read_bodies
 from meshsim.engines.analytic.moments import Floats, choice
-from meshsim.engines.analytic.programs import BLOCK, CASES, JOB, PAIRS, PLACES, Reader, Shape
+from meshsim.engines.analytic.programs import BLOCK, CASES, JOB, PAIRS, PLACES, WHOLE, Reader, Shape
 from meshsim.plan.plan import CPU_SLOT, THREADS_SLOT, Ints, Place, Plan
 
 Matrix = sparse.csr_array
-WHOLE = float(1 << 32)
 RARE = 0.05
 """Pairs of visits a request that are too few to count."""
 

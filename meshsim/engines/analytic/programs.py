@@ -10,12 +10,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from meshsim.engines.analytic.moments import Floats, moments, unit_cumulants
-from meshsim.plan.plan import Op, Place, Plan, When
+from meshsim.engines.analytic.moments import Floats, cumulants, moments, unit_cumulants
+from meshsim.plan.plan import Ints, Op, Place, Plan, When
 
 PLACES = len(Place)
 PAIRS = ((Place.SOURCE, Place.DESTINATION), (Place.SOURCE, Place.VIA), (Place.VIA, Place.DESTINATION))
 """Between which two pods a wire may be: each with the chance that they are on two nodes."""
+WHOLE = float(1 << 32)
+"""A probability of one, in the plan."""
 CASES = 2 * len(PAIRS)
 """Each pair on two nodes, then each pair on one."""
 
@@ -107,20 +109,41 @@ class Reader:
     """Reads programs of a plan."""
 
     def __init__(self, plan: Plan) -> None:
-        # Zones are left out: what leaves a node stays in its zone, and nothing is done for what does not.
-        when = np.where(plan.when == When.SAME_ZONE, int(When.OTHER_NODE), plan.when)
-        # A pod is on no other node than itself: what is done for that is never done.
-        never = (plan.when == When.OTHER_ZONE) | ((when == When.OTHER_NODE) & (plan.at == plan.other))
-        op = np.where(never, int(Op.LIMIT), plan.op)
-        columns = (op, plan.at, plan.other, when, plan.slot, plan.target, plan.mean_ns, plan.law)
-        rows = (*columns, plan.purpose, plan.tag, plan.amount)
-        self.program = list(zip(*(column.tolist() for column in rows), strict=True))
         self.laws = unit_cumulants(plan.laws)
+        self.constant = len(self.laws) - 1
+        when, mean_ns, law, purpose = self.opened(plan)
+        # Zones are left out: what leaves a node stays in its zone, and nothing is done for what does not.
+        zone_left = when == When.OTHER_ZONE
+        when = np.where(when == When.SAME_ZONE, int(When.OTHER_NODE), when)
+        # A pod is on no other node than itself: what is done for that is never done.
+        never = zone_left | ((when == When.OTHER_NODE) & (plan.at == plan.other))
+        op = np.where(never, int(Op.LIMIT), plan.op)
+        columns = (op, plan.at, plan.other, when, plan.slot, plan.target, mean_ns, law)
+        rows = (*columns, purpose, plan.tag, plan.amount)
+        self.program = list(zip(*(column.tolist() for column in rows), strict=True))
         self.slots = plan.pod_station.shape[1]
         slices = plan.station_slice_ns[plan.station_is_cpu]
         self.slice_ns = float(slices[0]) if len(slices) else 0.0
         self.known_jobs: dict[tuple[float, ...], Floats] = {}
-        self.constant = len(self.laws) - 1
+
+    def opened(self, plan: Plan) -> tuple[Ints, Ints, Ints, Ints]:
+        """(condition, mean ns, law, purpose) of each instruction, with what a new connection costs in the share of the
+        requests that CONNECT says: pools have grown, and nobody else closes one. All of a request go together.
+        """
+        when, mean_ns, law, purpose = (column.copy() for column in (plan.when, plan.mean_ns, plan.law, plan.purpose))
+        pieces = np.flatnonzero(when & When.NEW_CONNECTION)
+        if not len(pieces):
+            return when, mean_ns, law, purpose
+        connects = np.flatnonzero(plan.op == CONNECT)
+        connect = connects[np.searchsorted(connects, pieces) - 1]
+        share = plan.amount[connect] / WHOLE
+        purpose[pieces] = purpose[connect]
+        mean_ns[pieces] = np.rint(mean_ns[pieces] * share)
+        when[pieces] &= ~int(When.NEW_CONNECTION)
+        for each in np.unique(share[(share > 0) & (share < 1)]):
+            law[pieces[share == each]] = len(self.laws)
+            self.laws = np.vstack([self.laws, cumulants(np.array([1.0, 1 / each, 1 / each**2]))])
+        return when, mean_ns, law, purpose
 
     def hop(self, start: int) -> Shape:
         """A hop program: everything but the endpoint's body."""
@@ -237,6 +260,9 @@ class _Walk:
             if op != MORE and not first:
                 break
             first = False
+            if not mean_ns:  # never done: a new connection, where none is opened
+                pc += 1
+                continue
             draw = self.reader.law(law), purpose
             self.spend(when, place, other, draw, mean_ns, on_path)
             if when == ALWAYS:

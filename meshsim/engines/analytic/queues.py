@@ -18,6 +18,7 @@ FULLEST = 0.995
 """Utilisation beyond which a station is saturated; waits are those at this load, so that iterations go on."""
 TURNS_SUMMED = 60
 NEGLIGIBLE = 1e-3
+LOOK_EVERY = 4
 SHARED_LINE = 0.75
 _GRID = np.linspace(0.0, 1.0, 401)
 _BUSIER = np.linspace(0.0, 4.0, 1601)
@@ -101,19 +102,27 @@ def turns_begun(rho: Floats, scv: Floats, turning: Floats) -> Floats:
     prod T(b_k) over the sum of (1 - b_k) prod_j<k T(b_j) with b_0 = 0, b_k+1 = B(b_k), and the derivative at 1 gives
     E[n] = (turning + p) / (1 - rho). Service times are taken as gamma. It is exact for one worker.
     """
+    share: Floats = np.ones_like(rho)
+    left = np.flatnonzero(turning > 0)  # those whose series is not summed yet
+    rho, c, turning = rho[left], np.maximum(scv[left], 1e-6), turning[left]
     u, total, product = np.ones_like(rho), np.zeros_like(rho), np.ones_like(rho)
-    c = np.maximum(scv, 1e-6)
-    for _ in range(TURNS_SUMMED):
+    for number in range(1, TURNS_SUMMED + 1):
         total += u * product
         product *= np.exp(-turning * u)
         u = -np.expm1(-np.log1p(rho * u * c) / c)
-        if float(u.max(initial=0.0)) < NEGLIGIBLE:
+        if number % LOOK_EVERY and number < TURNS_SUMMED:
+            continue
+        done = (u < NEGLIGIBLE) | (number == TURNS_SUMMED)
+        if done.any():
+            rest = u[done] / (1 - rho[done])  # of the series, as if it were geometric from here on
+            whole = total[done] + rest * product[done]
+            none_came = product[done] * np.exp(-turning[done] * rest) / whole
+            share[left[done]] = (1 - rho[done]) / (turning[done] + none_came)
+            left, on = left[~done], ~done
+            rho, c, turning, u, total, product = (array[on] for array in (rho, c, turning, u, total, product))
+        if not len(left):
             break
-    rest = u / (1 - rho)  # of the series, as if it were geometric from here on
-    total += rest * product
-    product *= np.exp(-turning * rest)
-    result: Floats = (1 - rho) / (turning + product / total)
-    return result
+    return share
 
 
 def shared_turns(begun: Floats, workers: Floats) -> Floats:

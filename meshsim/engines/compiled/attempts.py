@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from meshsim.engines.attempts import ATTEMPT, BACKOFF, CIRCUIT_OPEN, OK, TIMEOUT
+from meshsim.engines.attempts import ATTEMPT, BACKOFF, CIRCUIT_OPEN, OK, RESET, TIMEOUT
 from meshsim.engines.breaker import GO, OPEN, PENDING
 from meshsim.engines.compiled import state as at
 from meshsim.engines.compiled.balancer import POLICY_ROW, choose, count_outcome, left_host, ordinal_of
-from meshsim.engines.compiled.connections import hang_up
+from meshsim.engines.compiled.connections import leave_pool
 from meshsim.engines.compiled.draws import below, child_key, draw
 from meshsim.engines.compiled.events import push
 from meshsim.engines.compiled.frames import (
     first_in_line,
     forget_frame,
+    inherit_connection,
+    is_reset,
     join_line,
     leave_line,
     make_ready,
     new_frame,
 )
-from meshsim.engines.compiled.pointers import State, int32s, int64s, native, uint64s
+from meshsim.engines.compiled.pointers import State, fixed, inlined, int32s, int64s, native, uint64s
 from meshsim.engines.compiled.recorder import failure, frame_started, waited, write_in_span
 from meshsim.engines.frame import DEADLINE, NEXT_TRY, TRY_TIMEOUT
 from meshsim.plan.routes import MILLION
@@ -31,6 +33,13 @@ WIDE_TRIES = 2 * at.TRIES_ROW
     P_MAX_PENDING, P_MAX_RETRIES,
 ) = range(18)  # fmt: skip
 assert COLUMN_NAMES[P_MAX_RETRIES] == "max_retries"
+P_RESETS = COLUMN_NAMES.index("resets")
+
+
+@inlined
+def is_reset_now(S: State, frame: int) -> bool:
+    """Whether a frame works for nobody any more."""
+    return fixed(S, at.RESETTING) != 0 and is_reset(S, frame)
 
 
 @native
@@ -92,7 +101,9 @@ def launch(S: State, tries: int) -> None:
     S[at.ATTEMPTS] += 1
     a, cold = attempt * WIDE, attempt * (2 * at.COLD_PART)
     C32[cold + at.ATTEMPT_OF] = tries
-    C32[cold + at.CONNECTION] = C32[frame * (2 * at.COLD_PART) + at.CONNECTION]
+    inherit_connection(S, attempt, frame)
+    F32[a + at.FLAGS] |= F32[f + at.FLAGS] & at.OPENED  # the first attempt is the first to use it
+    F32[f + at.FLAGS] &= ~at.OPENED
     F32[a + at.CALL] = F32[f + at.CALL]
     for place in range(3):
         F32[a + at.SOURCE + place] = F32[f + at.SOURCE + place]
@@ -135,9 +146,15 @@ def attempt_ended(S: State, attempt: int) -> None:
     F32 = int32s(S, at.FRAMES)
     flags = F32[attempt * WIDE + at.FLAGS]
     if flags & at.OVER:
-        S[at.WASTED_ANSWERS] += 1
+        if not flags & at.CUT:
+            S[at.WASTED_ANSWERS] += 1
         return
     tries = int32s(S, at.COLD)[attempt * (2 * at.COLD_PART) + at.ATTEMPT_OF]
+    if flags & at.CUT:
+        leave_call(S, attempt, -1)
+        if int32s(S, at.TRIES)[tries * WIDE_TRIES + at.LIVE_HEAD] < 0:
+            finish(S, tries, RESET)
+        return
     caller = int32s(S, at.TRIES)[tries * WIDE_TRIES + at.TRIES_FRAME]
     write_in_span(S, caller, at.SPAN_DESTINATION, F32[attempt * WIDE + at.DESTINATION])
     leave_call(S, attempt, flags & at.STATUS)
@@ -177,6 +194,9 @@ def hedge(S: State, tries: int) -> None:
 def retry(S: State, tries: int) -> None:
     """The pause before a retry is over."""
     frame = int32s(S, at.TRIES)[tries * WIDE_TRIES + at.TRIES_FRAME]
+    if is_reset_now(S, frame):
+        finish(S, tries, RESET)
+        return
     waited(S, frame)
     int64s(S, at.FRAMES)[frame * at.FRAME + at.SINCE] = S[at.NOW]
     launch(S, tries)
@@ -187,12 +207,16 @@ def retry(S: State, tries: int) -> None:
 
 @native
 def give_up(S: State, attempt: int, status: int) -> None:
-    """Nobody waits for it any more; it goes on upstream, unless it still waits for a connection."""
+    """Nobody waits for it any more; it goes on upstream, unless it had no connection yet or its stream is reset."""
     tries = int32s(S, at.COLD)[attempt * (2 * at.COLD_PART) + at.ATTEMPT_OF]
     state = int32s(S, at.TRIES)[tries * WIDE_TRIES + at.POLICY_STATE]
     line = state * (2 * at.POLICY_STATE_ROW) + at.STATE_HEAD
-    waiting = leave_line(S, int32s(S, at.POLICY_STATES), line, attempt) or hang_up(S, attempt)
+    waiting = leave_line(S, int32s(S, at.POLICY_STATES), line, attempt) or leave_pool(S, attempt)
     leave_call(S, attempt, status)
+    policy = int32s(S, at.TRIES)[tries * WIDE_TRIES + at.POLICY]
+    if int64s(S, at.POLICIES)[policy * POLICY_ROW + P_RESETS] and not waiting:
+        int32s(S, at.FRAMES)[attempt * WIDE + at.FLAGS] |= at.CUT
+        S[at.RESETS] += 1
     write_in_span(S, attempt, at.SPAN_DETACHED, 1)
     if waiting:
         write_in_span(S, attempt, at.SPAN_END, S[at.NOW])

@@ -6,7 +6,7 @@ import numpy as np
 
 from meshsim.engines.compiled import state as at
 from meshsim.engines.compiled.balancer import choose, left_host
-from meshsim.engines.compiled.draws import ONE_U, below, child_key, draw
+from meshsim.engines.compiled.draws import ONE_U, below, child_key, draw, high, mix
 from meshsim.engines.compiled.frames import complete, fail, first_in_line, join_line, leave_line, make_ready
 from meshsim.engines.compiled.pointers import State, fixed, int32s, int64s, native, uint64s
 from meshsim.engines.compiled.recorder import write_in_span
@@ -88,9 +88,16 @@ def take(S: State, frame: int, connection: int) -> None:
     call = F32[frame * WIDE + at.CALL]
     by_connection = int32s(S, at.CALLS)[call * (2 * at.CALL_ROW) + at.CHOOSER] == BY_CONNECTION
     pods = int32s(S, at.CONNECTION_POD)
+    here = F32[frame * WIDE + at.PC] * at.INSTRUCTION
+    share = int64s(S, at.PROGRAM)[here + at.AMOUNT]
+    if share:
+        stride = uint64s(S, at.PROGRAM)[here + at.PURPOSE_STRIDE]
+        if high(mix(uint64s(S, at.FRAMES)[frame * at.FRAME + at.KEY] ^ stride)) < share:
+            keys[row + 1] = CLOSED
     if keys[row + 1] == CLOSED:
-        S[at.OPENED] += 1
-        key = child_key(child_key(np.uint64(fixed(S, at.CONNECTION_KEY)), connection), S[at.OPENED])
+        S[at.OPENED_CONNECTIONS] += 1
+        F32[frame * WIDE + at.FLAGS] |= at.OPENED
+        key = child_key(child_key(np.uint64(fixed(S, at.CONNECTION_KEY)), connection), S[at.OPENED_CONNECTIONS])
         if key == CLOSED:
             key = ONE_U
         keys[row + 1] = key
@@ -98,6 +105,7 @@ def take(S: State, frame: int, connection: int) -> None:
             choose(S, frame, key)
             left_host(S, frame)
             pods[connection] = F32[frame * WIDE + at.DESTINATION]
+    int64s(S, at.COLD)[frame * at.COLD_PART + at.PINNED_BY] = rows[row + 1]
     if by_connection:
         F32[frame * WIDE + at.DESTINATION] = pods[connection]
         write_in_span(S, frame, at.SPAN_DESTINATION, pods[connection])
@@ -125,7 +133,7 @@ def disconnect(S: State, frame: int) -> None:
 
 
 @native
-def hang_up(S: State, attempt: int) -> bool:
+def leave_pool(S: State, attempt: int) -> bool:
     """An attempt was given up. True if it waited for a connection: then it never goes upstream."""
     pools, C32 = int64s(S, at.POOLS), int32s(S, at.COLD)
     row = row_of(S, attempt)
@@ -137,19 +145,24 @@ def hang_up(S: State, attempt: int) -> bool:
     parent = int32s(S, at.FRAMES)[attempt * WIDE + at.PARENT]
     connection = C32[attempt * (2 * at.COLD_PART) + at.CONNECTION]
     if connection >= 0 and connection != C32[parent * (2 * at.COLD_PART) + at.CONNECTION]:
-        if not pools[row + SHARED]:
-            uint64s(S, at.CONNECTIONS)[connection * at.CONNECTION_ROW + 1] = CLOSED
-        disconnect(S, attempt)
+        hang_up(S, attempt)
     return False
+
+
+@native
+def hang_up(S: State, frame: int) -> None:
+    """Give a connection back before the answer is there: that closes one of HTTP/1.1."""
+    if not int64s(S, at.POOLS)[row_of(S, frame) + SHARED]:
+        connection = int32s(S, at.COLD)[frame * (2 * at.COLD_PART) + at.CONNECTION]
+        uint64s(S, at.CONNECTIONS)[connection * at.CONNECTION_ROW + 1] = CLOSED
+    disconnect(S, frame)
 
 
 @native
 def worker(S: State, frame: int, place: int, workers: int) -> int:
     """Which of a proxy's workers serves the frame at a place; a frame without pool is a connection of its own."""
-    connection = int32s(S, at.COLD)[frame * (2 * at.COLD_PART) + at.CONNECTION] if fixed(S, at.ROUTED) else -1
-    if connection >= 0:
-        key = uint64s(S, at.CONNECTIONS)[connection * at.CONNECTION_ROW + 1]
-    else:
+    key = uint64s(S, at.COLD)[frame * at.COLD_PART + at.PINNED_BY] if fixed(S, at.ROUTED) else CLOSED
+    if key == CLOSED:
         key = uint64s(S, at.FRAMES)[frame * at.FRAME + at.KEY]
     pod = int32s(S, at.FRAMES)[frame * WIDE + at.SOURCE + place]
     return below(draw(child_key(key, pod), WORKER), workers)

@@ -1,10 +1,13 @@
 """What is to happen, in order of time and of place in the order of an instant.
 
-Three parts. What happens soon, before ``NEAR_END``, is in a small heap. What happens later is thrown unsorted into
-buckets of equal width, a wheel of them, and gets into the heap when its bucket is opened: so an event costs the same
-however many are waiting (a calendar queue; Brown, "Calendar queues: a fast O(1) priority queue implementation",
-Communications of the ACM 31, 1988). What lies beyond the wheel, such as time-outs that will mostly be of no account
-then, is in a second heap. The width follows the rate of events: see ``tune``.
+Four parts. What happens soon, before ``NEAR_END``, is in a small heap. What happens somewhat later, before
+``WHEEL_END``, is thrown unsorted into buckets of equal width, a wheel of them, and gets into the heap when its bucket
+is opened: so an event costs the same however many are waiting (a calendar queue; Brown, "Calendar queues: a fast O(1)
+priority queue implementation", Communications of the ACM 31, 1988). The wheel is small enough for a processor's cache.
+What happens later than that is appended to its block of time, of which four make a turn of the wheel; a block is thrown
+into the wheel as a whole, so that its events are read one after the other (a ladder queue; Tang, Goh and Thng, ACM
+TOMACS 15, 2005). What lies beyond the blocks is in a second heap. The width of a bucket follows the rate of events: see
+``tune``.
 """
 
 from __future__ import annotations
@@ -14,10 +17,15 @@ from meshsim.engines.compiled.pointers import Int64s, State, inlined, int32s, in
 
 WIDE = 2 * at.EVENT
 WIDE_NODE = 2 * at.NODE_ROW
+WIDE_CHUNK = 2 * at.CHUNK_ROW
 A_BUCKET = 3
 """2**3 events are to be in a bucket when it is opened."""
 TUNE_EVERY = 1 << 16
 FEWEST_BUCKETS = 256
+BLOCKS_IN_A_TURN = 2
+"""2**2 blocks of time make a turn of the wheel."""
+WIDEST = 38
+"""2**38 ns x the most buckets and blocks are 2**60: times stay within 64 bits."""
 
 
 @inlined
@@ -72,29 +80,58 @@ def push(S: State, time: int, order: int, about: int, extra: int) -> None:
 @inlined
 def place(S: State, time: int, order: int, about: int) -> None:
     """Into the part where it belongs."""
-    ahead = time - S[at.NEAR_END]
-    if ahead < 0:
+    if time < S[at.NEAR_END]:
         count = S[at.NEAR_COUNT]
         S[at.NEAR_COUNT] = count + 1
         into_heap(int64s(S, at.NEAR), count, time, order, about)
-    elif ahead >> S[at.WIDTH] < S[at.BUCKET_COUNT]:
-        nodes, links, heads = int64s(S, at.NODES), int32s(S, at.NODES), int32s(S, at.BUCKETS)
-        node = S[at.NODES_FREE]
-        if node >= 0:
-            S[at.NODES_FREE] = links[node * WIDE_NODE + at.NODE_NEXT]
-        else:
-            node = S[at.NODES_USED]
-            S[at.NODES_USED] = node + 1
-        bucket = time >> S[at.WIDTH] & S[at.BUCKET_COUNT] - 1
-        row = node * at.NODE_ROW
-        nodes[row], nodes[row + 1], nodes[row + 2] = time, order, about
-        links[node * WIDE_NODE + at.NODE_NEXT] = heads[bucket] - 1
-        heads[bucket] = node + 1
-        S[at.WHEEL_COUNT] += 1
+    elif time < S[at.WHEEL_END]:
+        into_wheel(S, time, order, about)
+    elif time - S[at.WHEEL_END] >> S[at.BLOCK] < at.BLOCKS:
+        into_block(S, time, order, about)
     else:
         count = S[at.FAR_COUNT]
         S[at.FAR_COUNT] = count + 1
         into_heap(int64s(S, at.FAR), count, time, order, about)
+
+
+@inlined
+def into_wheel(S: State, time: int, order: int, about: int) -> None:
+    """Into its bucket."""
+    nodes, links, heads = int64s(S, at.NODES), int32s(S, at.NODES), int32s(S, at.BUCKETS)
+    node = S[at.NODES_FREE]
+    if node >= 0:
+        S[at.NODES_FREE] = links[node * WIDE_NODE + at.NODE_NEXT]
+    else:
+        node = S[at.NODES_USED]
+        S[at.NODES_USED] = node + 1
+    bucket = time >> S[at.WIDTH] & S[at.BUCKET_COUNT] - 1
+    row = node * at.NODE_ROW
+    nodes[row], nodes[row + 1], nodes[row + 2] = time, order, about
+    links[node * WIDE_NODE + at.NODE_NEXT] = heads[bucket] - 1
+    heads[bucket] = node + 1
+    S[at.WHEEL_COUNT] += 1
+
+
+@native
+def into_block(S: State, time: int, order: int, about: int) -> None:
+    """To the end of its block of time: a list of chunks, of which the first is being filled."""
+    heads, chunks, links = int32s(S, at.BLOCK_HEADS), int64s(S, at.CHUNKS), int32s(S, at.CHUNKS)
+    head = 2 * (time >> S[at.BLOCK] & at.BLOCKS - 1)
+    chunk, filled = heads[head] - 1, heads[head + 1]
+    if chunk < 0 or filled == at.IN_A_CHUNK:
+        behind, filled = chunk, 0
+        chunk = S[at.CHUNKS_FREE]
+        if chunk >= 0:
+            S[at.CHUNKS_FREE] = links[chunk * WIDE_CHUNK + at.CHUNK_NEXT]
+        else:
+            chunk = S[at.CHUNKS_USED]
+            S[at.CHUNKS_USED] = chunk + 1
+        links[chunk * WIDE_CHUNK + at.CHUNK_NEXT] = behind
+        heads[head] = chunk + 1
+    row = chunk * at.CHUNK_ROW + 1 + filled * at.EVENT
+    chunks[row], chunks[row + 1], chunks[row + 2] = time, order, about
+    heads[head + 1] = filled + 1
+    S[at.BLOCKS_COUNT] += 1
 
 
 @inlined
@@ -116,35 +153,79 @@ def open_next(S: State) -> None:
     width, mask = S[at.WIDTH], S[at.BUCKET_COUNT] - 1
     heads, nodes, links = int32s(S, at.BUCKETS), int64s(S, at.NODES), int32s(S, at.NODES)
     if S[at.WHEEL_COUNT] == 0:
-        S[at.NEAR_END] = int64s(S, at.FAR)[0] >> width << width
+        to_next_block(S)
     else:
         bucket = S[at.NEAR_END] >> width
         while heads[bucket & mask] == 0:
             bucket += 1
         S[at.NEAR_END] = (bucket + 1) << width
-        near, count, emptied = int64s(S, at.NEAR), 0, 0
+        near, count = int64s(S, at.NEAR), 0
         node = heads[bucket & mask] - 1
         heads[bucket & mask] = 0
         while node >= 0:
             row = node * at.NODE_ROW
-            prefetch(S, at.FRAMES, (nodes[row + 2] & 0xFFFFFFFF) * (8 * at.FRAME))
             into_heap(near, count, nodes[row], nodes[row + 1], nodes[row + 2])
             count += 1
             behind = links[node * WIDE_NODE + at.NODE_NEXT]
             links[node * WIDE_NODE + at.NODE_NEXT] = S[at.NODES_FREE]
             S[at.NODES_FREE] = node
             node = behind
-            emptied += 1
         S[at.NEAR_COUNT] = count
-        S[at.WHEEL_COUNT] -= emptied
-    bring_nearer(S)
+        S[at.WHEEL_COUNT] -= count
+        node = heads[bucket + 1 & mask] - 1
+        while node >= 0:  # whoever is next
+            frame = (nodes[node * at.NODE_ROW + 2] & 0xFFFFFFFF) * (8 * at.FRAME)
+            prefetch(S, at.FRAMES, frame)
+            prefetch(S, at.FRAMES, frame + 8 * at.FRAME - 8)
+            node = links[node * WIDE_NODE + at.NODE_NEXT]
+    turn(S)
+
+
+@native
+def to_next_block(S: State) -> None:
+    """The wheel is empty: it begins anew with the next block that is not."""
+    if S[at.BLOCKS_COUNT]:
+        heads = int32s(S, at.BLOCK_HEADS)
+        while heads[2 * (S[at.WHEEL_END] >> S[at.BLOCK] & at.BLOCKS - 1)] == 0:
+            S[at.WHEEL_END] += 1 << S[at.BLOCK]
+    else:
+        S[at.WHEEL_END] = int64s(S, at.FAR)[0] >> S[at.BLOCK] << S[at.BLOCK]
+    S[at.NEAR_END] = S[at.WHEEL_END]
+
+
+@inlined
+def turn(S: State) -> None:
+    """The wheel has turned: it takes the blocks that lie within it now."""
+    while S[at.WHEEL_END] + (1 << S[at.BLOCK]) <= S[at.NEAR_END] + (S[at.BUCKET_COUNT] << S[at.WIDTH]):
+        empty_block(S)
+        bring_nearer(S)
+
+
+@native
+def empty_block(S: State) -> None:
+    """The next block is thrown into the wheel."""
+    heads, chunks, links = int32s(S, at.BLOCK_HEADS), int64s(S, at.CHUNKS), int32s(S, at.CHUNKS)
+    head = 2 * (S[at.WHEEL_END] >> S[at.BLOCK] & at.BLOCKS - 1)
+    chunk, filled = heads[head] - 1, heads[head + 1]
+    heads[head], heads[head + 1] = 0, 0
+    S[at.WHEEL_END] += 1 << S[at.BLOCK]
+    while chunk >= 0:
+        S[at.BLOCKS_COUNT] -= filled
+        row = chunk * at.CHUNK_ROW + 1
+        for _ in range(filled):
+            into_wheel(S, chunks[row], chunks[row + 1], chunks[row + 2])
+            row += at.EVENT
+        behind = links[chunk * WIDE_CHUNK + at.CHUNK_NEXT]
+        links[chunk * WIDE_CHUNK + at.CHUNK_NEXT] = S[at.CHUNKS_FREE]
+        S[at.CHUNKS_FREE] = chunk
+        chunk, filled = behind, at.IN_A_CHUNK
 
 
 @native
 def bring_nearer(S: State) -> None:
-    """The wheel has turned: it takes what no longer lies beyond it."""
+    """The blocks take what no longer lies beyond them."""
     far = int64s(S, at.FAR)
-    horizon = S[at.NEAR_END] + (S[at.BUCKET_COUNT] << S[at.WIDTH])
+    horizon = S[at.WHEEL_END] + (at.BLOCKS << S[at.BLOCK])
     while S[at.FAR_COUNT] and far[0] < horizon:
         time, order, about = far[0], far[1], far[2]
         S[at.FAR_COUNT] -= 1
@@ -161,7 +242,7 @@ def tune(S: State) -> None:
     if happened == 0:
         return
     width = 0
-    while (1 << width) * happened < passed << A_BUCKET and width < 40:
+    while (1 << width) * happened < passed << A_BUCKET and width < WIDEST:
         width += 1
     buckets = FEWEST_BUCKETS
     while buckets < S[at.PENDING] and buckets < at.MOST_BUCKETS:
@@ -173,7 +254,7 @@ def tune(S: State) -> None:
 
 @native
 def turn_into(S: State, width: int, buckets: int) -> None:
-    """Buckets of another width, or another number of them: everything in the wheel is placed anew."""
+    """Buckets of another width, or another number of them: everything in the wheel and the blocks is placed anew."""
     heads, nodes, links = int32s(S, at.BUCKETS), int64s(S, at.NODES), int32s(S, at.NODES)
     all_of_them = -1
     for bucket in range(S[at.BUCKET_COUNT]):
@@ -184,9 +265,14 @@ def turn_into(S: State, width: int, buckets: int) -> None:
             links[node * WIDE_NODE + at.NODE_NEXT] = all_of_them
             all_of_them = node
             node = behind
-    S[at.WIDTH], S[at.BUCKET_COUNT] = width, buckets
+    all_chunks = chunks_of_all_blocks(S)
+    S[at.WIDTH], S[at.BUCKET_COUNT], S[at.BLOCK] = width, buckets, width - BLOCKS_IN_A_TURN
+    while buckets > 1:
+        buckets >>= 1
+        S[at.BLOCK] += 1
     S[at.NEAR_END] = (S[at.NEAR_END] >> width) + 1 << width
-    S[at.WHEEL_COUNT] = 0
+    S[at.WHEEL_END] = S[at.NEAR_END] + (S[at.BUCKET_COUNT] << width) >> S[at.BLOCK] << S[at.BLOCK]
+    S[at.WHEEL_COUNT] = S[at.BLOCKS_COUNT] = 0
     node = all_of_them
     while node >= 0:
         row = node * at.NODE_ROW
@@ -196,4 +282,39 @@ def turn_into(S: State, width: int, buckets: int) -> None:
         S[at.NODES_FREE] = node
         place(S, time, order, about)
         node = behind
+    place_anew(S, all_chunks)
     bring_nearer(S)
+
+
+@native
+def chunks_of_all_blocks(S: State) -> int:
+    """Take the chunks of all blocks, as one list; each says how much is in it."""
+    heads, links = int32s(S, at.BLOCK_HEADS), int32s(S, at.CHUNKS)
+    all_of_them = -1
+    for block in range(at.BLOCKS):
+        chunk, filled = heads[2 * block] - 1, heads[2 * block + 1]
+        heads[2 * block], heads[2 * block + 1] = 0, 0
+        while chunk >= 0:
+            behind = links[chunk * WIDE_CHUNK + at.CHUNK_NEXT]
+            links[chunk * WIDE_CHUNK + at.CHUNK_NEXT] = all_of_them
+            links[chunk * WIDE_CHUNK + at.CHUNK_FILLED] = filled
+            all_of_them = chunk
+            chunk, filled = behind, at.IN_A_CHUNK
+    return all_of_them
+
+
+@native
+def place_anew(S: State, first: int) -> None:
+    """The events of a list of chunks. Those are free when all is placed: what is being read must not be written to."""
+    chunks, links = int64s(S, at.CHUNKS), int32s(S, at.CHUNKS)
+    chunk, last = first, -1
+    while chunk >= 0:
+        row = chunk * at.CHUNK_ROW + 1
+        for _ in range(links[chunk * WIDE_CHUNK + at.CHUNK_FILLED]):
+            place(S, chunks[row], chunks[row + 1], chunks[row + 2])
+            row += at.EVENT
+        last = chunk
+        chunk = links[chunk * WIDE_CHUNK + at.CHUNK_NEXT]
+    if last >= 0:
+        links[last * WIDE_CHUNK + at.CHUNK_NEXT] = S[at.CHUNKS_FREE]
+        S[at.CHUNKS_FREE] = first

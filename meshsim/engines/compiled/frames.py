@@ -35,6 +35,8 @@ def new_frame(S: State, request: int, parent: int, pc: int, key: Key) -> int:
         c = frame * (2 * at.COLD_PART)
         C32 = int32s(S, at.COLD)
         C32[c + at.HOST], C32[c + at.CONNECTION], C32[c + at.ATTEMPT_OF], C32[c + at.WAITS_FOR] = -1, -1, -1, -1
+        C32[c + at.TOKEN] = -1
+        int64s(S, at.COLD)[frame * at.COLD_PART + at.PINNED_BY] = 0
     return frame
 
 
@@ -99,6 +101,14 @@ def start(S: State, frame: int) -> None:
 
 
 @native
+def inherit_connection(S: State, frame: int, parent: int) -> None:
+    """It goes on in the connection of its parent, on the same workers."""
+    C32, C64 = int32s(S, at.COLD), int64s(S, at.COLD)
+    C32[frame * (2 * at.COLD_PART) + at.CONNECTION] = C32[parent * (2 * at.COLD_PART) + at.CONNECTION]
+    C64[frame * at.COLD_PART + at.PINNED_BY] = C64[parent * at.COLD_PART + at.PINNED_BY]
+
+
+@native
 def start_beside(S: State, parent: int, pc: int, detached: bool) -> None:
     """A frame in the same pods: a branch that the parent will join, or detached work."""
     F32, F64 = int32s(S, at.FRAMES), int64s(S, at.FRAMES)
@@ -110,10 +120,13 @@ def start_beside(S: State, parent: int, pc: int, detached: bool) -> None:
     for place in range(3):
         F32[f + at.SOURCE + place] = F32[p + at.SOURCE + place]
     if fixed(S, at.ROUTED):
-        C32 = int32s(S, at.COLD)
-        C32[frame * (2 * at.COLD_PART) + at.CONNECTION] = C32[parent * (2 * at.COLD_PART) + at.CONNECTION]
+        inherit_connection(S, frame, parent)
     if detached:
         F32[f + at.FLAGS] = at.DETACHED
+        if fixed(S, at.RESETTING):
+            C32 = int32s(S, at.COLD)
+            C32[frame * (2 * at.COLD_PART) + at.TOKEN] = C32[parent * (2 * at.COLD_PART) + at.TOKEN]
+            C32[parent * (2 * at.COLD_PART) + at.TOKEN] = -1
     start(S, frame)
 
 
@@ -158,6 +171,18 @@ def leave_line(S: State, lines: Int32s, head: int, frame: int) -> bool:
         lines[head + 1] = before
     lines[head + 2] -= 1
     return True
+
+
+@native
+def is_reset(S: State, frame: int) -> bool:
+    """Whether it works for an attempt whose stream was reset. Detached work is not affected."""
+    F32 = int32s(S, at.FRAMES)
+    while frame >= 0:
+        flags = F32[frame * WIDE + at.FLAGS]
+        if flags & (at.DETACHED | at.OVER):
+            return flags & at.DETACHED == 0 and flags & at.CUT != 0
+        frame = F32[frame * WIDE + at.PARENT]
+    return False
 
 
 @native

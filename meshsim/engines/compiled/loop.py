@@ -23,11 +23,12 @@ from meshsim.engines.compiled.attempts import (
     begin,
     deadline_passed,
     hedge,
+    is_reset_now,
     retry,
     try_timed_out,
 )
 from meshsim.engines.compiled.balancer import choose, left_host
-from meshsim.engines.compiled.connections import connect, disconnect
+from meshsim.engines.compiled.connections import connect, disconnect, hang_up
 from meshsim.engines.compiled.draws import below, child_key, draw, draw_ns, high, mix
 from meshsim.engines.compiled.events import open_next, push, remove_first
 from meshsim.engines.compiled.frames import (
@@ -55,6 +56,7 @@ from meshsim.engines.compiled.stations import (
     crash,
     end_turn,
     gather_work,
+    hand_back,
     holds,
     period_begins,
     release,
@@ -179,7 +181,7 @@ def end_frame(S: State, frame: int) -> None:
             forget_frame(S, frame)
             return
         left_host(S, frame)
-    if F32[f + at.CALL] >= 0:
+    if F32[f + at.CALL] >= 0 and not flags & at.CUT:
         call_ended(S, frame)
     if parent < 0:
         answered(S, frame)
@@ -228,11 +230,28 @@ def fault_changes(S: State, number: int, breaks: bool) -> None:
                 crash(S, station)
 
 
+@native
+def abandon(S: State, frame: int) -> None:
+    """It gives back what it holds, and goes to its end."""
+    F32, C32 = int32s(S, at.FRAMES), int32s(S, at.COLD)
+    f = frame * WIDE
+    hand_back(S, frame)
+    flags = F32[f + at.FLAGS]
+    connection = C32[frame * (2 * at.COLD_PART) + at.CONNECTION]
+    of_parent = C32[F32[f + at.PARENT] * (2 * at.COLD_PART) + at.CONNECTION]
+    if connection >= 0 and connection != of_parent and not flags & at.OVER:  # of one that was given up, that is done
+        hang_up(S, frame)
+    F32[f + at.FLAGS] = (flags & ~at.STATUS) | at.CUT | RESET
+    F32[f + at.PC] = fixed(S, at.AN_END)
+
+
 @inlined
 def step(S: State, frame: int) -> None:
     """Run a frame until it has to wait, or ends."""
     F32, F64, P32, P64 = int32s(S, at.FRAMES), int64s(S, at.FRAMES), int32s(S, at.PROGRAM), int64s(S, at.PROGRAM)
     f = frame * WIDE
+    if is_reset_now(S, frame):
+        abandon(S, frame)
     while True:
         pc = F32[f + at.PC]
         p = pc * WIDE_INSTRUCTION
@@ -334,7 +353,7 @@ def happen(S: State, kind: int, time: int, order: int, about: int, extra: int) -
             return False
     elif F64[about * at.FRAME + at.ORDER] == order & LOW60:  # else it is about a frame that is over
         if kind == TRY_TIMEOUT:
-            if not F32[about * WIDE + at.FLAGS] & at.OVER:
+            if not (F32[about * WIDE + at.FLAGS] & at.OVER or is_reset_now(S, about)):
                 S[at.NOW] = time
                 try_timed_out(S, about)
             return True
@@ -342,6 +361,8 @@ def happen(S: State, kind: int, time: int, order: int, about: int, extra: int) -
         if tries < 0:
             return True
         if kind == DEADLINE:
+            if is_reset_now(S, about):
+                return True
             S[at.NOW] = time
             deadline_passed(S, tries)
         elif extra == 0:
@@ -350,7 +371,7 @@ def happen(S: State, kind: int, time: int, order: int, about: int, extra: int) -
         else:
             t = tries * (2 * at.TRIES_ROW)
             T32 = int32s(S, at.TRIES)
-            if T32[t + at.LIVE_HEAD] >= 0 and T32[t + at.TRIES_STARTED] == extra:
+            if T32[t + at.LIVE_HEAD] >= 0 and T32[t + at.TRIES_STARTED] == extra and not is_reset_now(S, about):
                 S[at.NOW] = time
                 hedge(S, tries)
     return True

@@ -40,6 +40,12 @@ USED = {
     "FRAMES": at.FRAMES_LIVE, "REQUESTS": at.REQUESTS_LIVE, "TRIES": at.TRIES_LIVE, "NODES": at.PENDING,
     "SPANS": at.SPANS_USED, "SEGMENTS": at.SEGMENTS_USED,
 }  # fmt: skip
+WRITTEN = {
+    "FRAMES": at.FRAMES_USED, "COLD": at.FRAMES_USED, "REQUESTS": at.REQUESTS_USED, "TRIES": at.TRIES_USED,
+    "NODES": at.NODES_USED, "CHUNKS": at.CHUNKS_USED, "NEAR": at.NEAR_COUNT, "FAR": at.FAR_COUNT,
+    "SPANS": at.SPANS_USED, "SEGMENTS": at.SEGMENTS_USED,
+}  # fmt: skip
+"""Rows that were ever written: a larger array takes over those alone, so that the rest of it needs no memory yet."""
 
 
 def signed(key: int) -> int:
@@ -80,31 +86,31 @@ class Memory:
     # Room -------------------------------------------------------------------------------------------------------
 
     def _allocate(self, name: str, rows: int) -> None:
-        words = GROWING[name][0]
-        old = self.arrays.get(name)
-        new = np.zeros(rows * words, np.int64)
-        if old is not None:
-            new[: len(old)] = old
-        self.keep(name, new)
+        self._enlarge(name, rows, GROWING[name][0])
         self.rows[name] = rows
         if name == "NODES":  # all that is pending may be in one of the heaps
             for heap in ("NEAR", "FAR"):
-                grown = np.zeros(rows * at.EVENT, np.int64)
-                if heap in self.arrays:
-                    grown[: len(self.arrays[heap])] = self.arrays[heap]
-                self.keep(heap, grown)
+                self._enlarge(heap, rows, at.EVENT)
+            # Full ones, one of each block that is not, and as many again while all is placed anew.
+            self._enlarge("CHUNKS", 2 * (rows // at.IN_A_CHUNK + at.BLOCKS), at.CHUNK_ROW)
         if name == "FRAMES" and (self[at.ROUTED] or self[at.FAULTY]):
-            cold = np.zeros(rows * at.COLD_PART, np.int64)
-            if "COLD" in self.arrays:
-                cold[: len(self.arrays["COLD"])] = self.arrays["COLD"]
-            self.keep("COLD", cold)
+            self._enlarge("COLD", rows, at.COLD_PART)
+
+    def _enlarge(self, name: str, rows: int, words: int) -> None:
+        new = np.zeros(rows * words, np.int64)
+        if name in self.arrays:
+            written = self[WRITTEN[name]] * words
+            new[:written] = self.arrays[name][:written]
+        self.keep(name, new)
 
     def _limits(self) -> None:
         """One step starts few frames, but may touch all that stand in a line, or set off a period's worth of turns."""
         frames = self.rows["FRAMES"]
+        at_once = self[at.CLIENTS] + len(self.arrays["INBOX"]) // 4  # events that the loop begins with
         slack = {
-            "FRAMES": self.starts, "REQUESTS": 2, "TRIES": 2, "NODES": frames + 4 * self.starts,
-            "SPANS": self.starts, "SEGMENTS": frames + 2 * self.stretch,
+            "FRAMES": self.starts, "REQUESTS": 2, "TRIES": 2,
+            "NODES": max(at_once, 4 * self.starts + (frames if self[at.PERIOD_NS] else 0)),
+            "SPANS": self.starts, "SEGMENTS": 2 * self.stretch + (frames if self[at.FAULTY] else 0),
         }  # fmt: skip
         for name, need in slack.items():
             while self.rows[name] < 2 * need:
@@ -125,6 +131,9 @@ class Memory:
             inbox = self.keep("INBOX", np.concatenate([inbox, np.zeros_like(inbox)]))
         inbox[4 * used : 4 * used + 4] = (time, order, about, extra)
         self.state[at.INBOX_USED] = used + 1
+        if "NODES" in self.rows and self[at.PENDING] + used >= self[at.PENDING_LIMIT]:
+            self._allocate("NODES", 2 * self.rows["NODES"])
+            self._limits()
 
     # Packing ----------------------------------------------------------------------------------------------------
 
@@ -139,10 +148,11 @@ class Memory:
         first = round(settings.requests * settings.warmup)
         self._set(
             READY_HEAD=-1, READY_TAIL=-1, FRAMES_FREE=-1, REQUESTS_FREE=-1, TRIES_FREE=-1, NODES_FREE=-1,
-            WIDTH=12, BUCKET_COUNT=256, NEAR_END=1 << 12, TUNE_AT=256,
+            CHUNKS_FREE=-1, WIDTH=12, BUCKET_COUNT=256, BLOCK=18, NEAR_END=1 << 12, WHEEL_END=1 << 20, TUNE_AT=256,
             SLOTS=plan.pod_station.shape[1], TAGS=len(plan.tags), ENTRIES=plan.entry_calls, GAP_LAW=plan.gap_law,
             EXPONENTIAL_LAW=plan.exponential_law, FAULTY=int(len(plan.faults) > 0),
             ROUTED=int(bool((routes.call_route >= 0).any() or (routes.call_policy >= 0).any())),
+            RESETTING=int((routes.policies.columns["resets"] > 0).any()), AN_END=int(np.argmax(plan.op == Op.END)),
             PINNED=int(plan.slot_workers.max(initial=1) > 1),
             PERIOD_NS=plan.quotas.period_ns if len(plan.quotas) else 0,
             ROOT_KEY=signed(root_key), CONNECTION_KEY=signed(child_key(root_key, CONNECTION)),
@@ -212,6 +222,7 @@ class Memory:
         pods = len(plan.pod_node)
         self.keep("INBOX", np.zeros(64, np.int64))
         self.keep("BUCKETS", np.zeros(at.MOST_BUCKETS, np.int32))
+        self.keep("BLOCK_HEADS", np.zeros(2 * at.BLOCKS, np.int32))
         self.keep("FAULTS", plan.faults)
         for number, (start, end) in enumerate(plan.faults[:, :2].tolist()):
             self.put(start, CLOCK << 60 | 2 * number << 20, number, 1)
@@ -321,10 +332,11 @@ class Memory:
                 "timeouts": self[at.TIMEOUTS],
                 "wasted_answers": self[at.WASTED_ANSWERS],
                 "circuit_open": self[at.CIRCUIT_OPENED],
+                "resets": self[at.RESETS],
                 "ejections": int(arrays["HOSTS"].reshape(-1, at.HOST_ROW)[:, at.EJECTIONS].sum())
                 if plan.routes.hosts
                 else 0,
-                "connections": self[at.OPENED],
+                "connections": self[at.OPENED_CONNECTIONS],
                 "cpu_throttles": self[at.THROTTLES],
             },
             timeline=self._timeline(),

@@ -6,7 +6,7 @@ from meshsim.engines.compiled import state as at
 from meshsim.engines.compiled.connections import worker
 from meshsim.engines.compiled.draws import draw_ns, mix
 from meshsim.engines.compiled.events import push
-from meshsim.engines.compiled.frames import complete, fail, first_in_line, join_line, make_ready
+from meshsim.engines.compiled.frames import complete, fail, first_in_line, is_reset, join_line, make_ready
 from meshsim.engines.compiled.pointers import State, fixed, inlined, int32s, int64s, native, uint64s
 from meshsim.engines.compiled.recorder import add_segment, waited
 from meshsim.engines.faults import NORMAL
@@ -19,8 +19,8 @@ WIDE = 2 * at.FRAME
 WIDE_STATION = 2 * at.STATION
 WIDE_INSTRUCTION = 2 * at.INSTRUCTION
 TURN_ENDS_NOW = FRAME_EVENT << 60
-ALWAYS, SAME_NODE, WOKEN_THREAD, SAME_ZONE, FIRST_IN_TURN = (
-    int(when) for when in (When.ALWAYS, When.SAME_NODE, When.WOKEN, When.SAME_ZONE, When.TURN)
+ALWAYS, SAME_NODE, WOKEN_THREAD, SAME_ZONE, FIRST_IN_TURN, NEW_CONNECTION = (
+    int(when) for when in (When.ALWAYS, When.SAME_NODE, When.WOKEN, When.SAME_ZONE, When.TURN, When.NEW_CONNECTION)
 )
 MORE, WORK = int(Op.MORE), int(Op.WORK)
 OVERFLOW, REFUSED, RESET = int(Status.OVERFLOW), int(Status.REFUSED), int(Status.RESET)
@@ -73,6 +73,12 @@ def holds(S: State, when: int, frame: int, one: int, other: int) -> bool:
     """Whether an instruction's condition is met."""
     F32 = int32s(S, at.FRAMES)
     f = frame * WIDE
+    if when >= NEW_CONNECTION:
+        if not F32[f + at.FLAGS] & at.OPENED:
+            return False
+        when -= NEW_CONNECTION
+        if when == ALWAYS:
+            return True
     if when == WOKEN_THREAD:
         return F32[f + at.FLAGS] & at.WOKEN != 0
     if when == FIRST_IN_TURN:
@@ -150,8 +156,10 @@ def begin_turn(S: State, frame: int, station: int) -> bool:
     """A turn on a core; False if the frame's container has used up its CPU limit and must wait."""
     F64, F32, rows, fields = int64s(S, at.FRAMES), int32s(S, at.FRAMES), int64s(S, at.STATIONS), int32s(S, at.STATIONS)
     f = frame * WIDE
-    if fixed(S, at.FAULTY) and not F32[f + at.FLAGS] & at.BEGUN:
-        slow_down(S, frame)
+    if fixed(S, at.FAULTY) | fixed(S, at.RESETTING) and not F32[f + at.FLAGS] & at.BEGUN:
+        F32[f + at.FLAGS] |= at.BEGUN
+        if fixed(S, at.FAULTY):
+            slow_down(S, frame)
     turn = F64[frame * at.FRAME + at.LEFT]
     slice_ns = rows[station * at.STATION + at.SLICE_NS]
     if 0 < slice_ns < turn:
@@ -227,13 +235,27 @@ def charge(S: State, frame: int, pod: int, pc: int) -> int:
     return behind
 
 
+@native
+def dropped(S: State, frame: int, station: int) -> bool:
+    """Whether it is work of a stream that was reset, and has not begun: then it is dropped."""
+    if int32s(S, at.FRAMES)[frame * WIDE + at.FLAGS] & at.BEGUN or not is_reset(S, frame):
+        return False
+    leave(S, station, int64s(S, at.FRAMES)[frame * at.FRAME + at.SINCE])
+    waited(S, frame)
+    make_ready(S, frame)
+    return True
+
+
 @inlined
 def next_turn(S: State, station: int) -> None:
     """The first in line that may run gets the core."""
     fields = int32s(S, at.STATIONS)
     wide = station * WIDE_STATION
     while fields[wide + at.LENGTH]:
-        if begin_turn(S, first_in_line(S, fields, wide + at.HEAD), station):
+        frame = first_in_line(S, fields, wide + at.HEAD)
+        if fixed(S, at.RESETTING) and dropped(S, frame, station):
+            continue
+        if begin_turn(S, frame, station):
             return
     up_to(S, station)
     fields[wide + at.FREE] += 1
@@ -256,6 +278,7 @@ def acquire(S: State, frame: int, station: int) -> bool:
         join_line(S, fields, wide + at.HEAD, frame)
         return False
     fields[wide + at.FREE] -= 1
+    holds_token(S, frame, station)
     F32[frame * WIDE + at.FLAGS] |= at.WOKEN | at.TURN
     F32[frame * WIDE + at.TO_SERVE] = 0
     F32[frame * WIDE + at.PC] += 1
@@ -263,20 +286,48 @@ def acquire(S: State, frame: int, station: int) -> bool:
 
 
 @inlined
+def holds_token(S: State, frame: int, station: int) -> None:
+    """Remember whose token a frame holds, in case that its stream is reset; -1 for none."""
+    if fixed(S, at.RESETTING):
+        int32s(S, at.COLD)[frame * (2 * at.COLD_PART) + at.TOKEN] = station
+
+
+@inlined
 def release(S: State, station: int, frame: int) -> None:
-    """The next in line gets the token at this instant; its thread is awake, and may begin a turn of its event loop."""
-    fields, F32 = int32s(S, at.STATIONS), int32s(S, at.FRAMES)
-    wide = station * WIDE_STATION
+    """Give a token back; it is gone if there was a crash meanwhile."""
+    holds_token(S, frame, -1)
     held_since = int64s(S, at.FRAMES)[frame * at.FRAME + at.HELD_SINCE]
     leave(S, station, held_since)
     if held_since < int64s(S, at.STATIONS)[station * at.STATION + at.CRASHED_AT]:
         fail(S, frame, RESET)
         return
-    F32[frame * WIDE + at.PC] += 1
+    int32s(S, at.FRAMES)[frame * WIDE + at.PC] += 1
+    pass_on(S, station, frame)
+
+
+@native
+def hand_back(S: State, frame: int) -> None:
+    """What a frame whose stream was reset holds of a pool."""
+    station = int32s(S, at.COLD)[frame * (2 * at.COLD_PART) + at.TOKEN]
+    if station < 0:
+        return
+    holds_token(S, frame, -1)
+    held_since = int64s(S, at.FRAMES)[frame * at.FRAME + at.HELD_SINCE]
+    leave(S, station, held_since)
+    if held_since >= int64s(S, at.STATIONS)[station * at.STATION + at.CRASHED_AT]:
+        pass_on(S, station, frame)
+
+
+@inlined
+def pass_on(S: State, station: int, frame: int) -> None:
+    """The next in line gets the token at this instant; its thread is awake, and may begin a turn of its event loop."""
+    fields, F32 = int32s(S, at.STATIONS), int32s(S, at.FRAMES)
+    wide = station * WIDE_STATION
     if fields[wide + at.LENGTH] == 0:
         fields[wide + at.FREE] += 1
         return
     following = first_in_line(S, fields, wide + at.HEAD)
+    holds_token(S, following, station)
     F32[following * WIDE + at.FLAGS] &= ~(at.WOKEN | at.TURN)
     left = F32[frame * WIDE + at.TO_SERVE]
     if left:
@@ -296,7 +347,6 @@ def slow_down(S: State, frame: int) -> None:
     """Work gets a core for the first time: as slow as the pod is now."""
     F32, F64 = int32s(S, at.FRAMES), int64s(S, at.FRAMES)
     f = frame * WIDE
-    F32[f + at.FLAGS] |= at.BEGUN
     pc = F32[f + at.PC]
     pod = F32[f + at.SOURCE + int32s(S, at.PROGRAM)[pc * WIDE_INSTRUCTION + at.AT]]
     slowness = int64s(S, at.SLOWNESS)[pod]
