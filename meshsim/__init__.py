@@ -9,7 +9,7 @@ General layout, from the ground up (an import only ever points down):
     engines/    reference.py runs a plan with SimPy, compiled/ as machine code to the same nanosecond,
                 analytic/ estimates it without a simulation
     studies/    compare, grow, run, sweep, replay, solve, sensitivity, metastable, and the static bill
-    formats/    other people's files: isotope service graphs; the HTML page
+    formats/    other people's files: service graphs, manifests; the HTML page
     figures/    one pure function a chart
     app/        the Streamlit page
     cli.py      the command line

@@ -220,7 +220,8 @@ def _rps_option(more: str = "") -> Callable[[Command], Command]:
 def compare(application: str, as_json: bool, html: str | None, **options: Any) -> int:
     """Compare data planes under one load.
 
-    APPLICATION: a name (meshsim list), or the path of an application or of an isotope service graph.
+    APPLICATION: a name (meshsim list), or the path of an application, or of a file in another format
+    (docs/applications.md).
     """
     from meshsim.studies import compare as study
     from meshsim.terminal import reports
@@ -253,7 +254,8 @@ def compare(application: str, as_json: bool, html: str | None, **options: Any) -
 def grow(application: str, as_json: bool, html: str | None, no_html: bool, **options: Any) -> int:
     """Show how each data plane grows with the number of services.
 
-    APPLICATION: a name (meshsim list), or the path of an application or of an isotope service graph.
+    APPLICATION: a name (meshsim list), or the path of an application, or of a file in another format
+    (docs/applications.md).
     """
     from meshsim.formats.page import growth_page
     from meshsim.studies import grow as study
@@ -301,8 +303,8 @@ def _milliseconds(ctx: click.Context, param: click.Parameter, value: str) -> flo
 def solve(application: str, as_json: bool, html: str | None, **options: Any) -> int:
     """Find what it takes to keep a latency target, on each data plane.
 
-    APPLICATION: a name (meshsim list), or the path of an application or of an isotope service graph. The target is
-    kept where the upper end of the quantile's 95 % interval keeps it.
+    APPLICATION: a name (meshsim list), or the path of an application, or of a file in another format
+    (docs/applications.md). The target is kept where the upper end of the quantile's 95 % interval keeps it.
     """
     from meshsim.studies.solve import solve as study
     from meshsim.terminal import reports
@@ -333,7 +335,8 @@ def solve(application: str, as_json: bool, html: str | None, **options: Any) -> 
 def sensitivity(application: str, as_json: bool, html: str | None, **options: Any) -> int:
     """Show which costs and settings matter, and what the errors of the costs leave of every figure.
 
-    APPLICATION: a name (meshsim list), or the path of an application or of an isotope service graph.
+    APPLICATION: a name (meshsim list), or the path of an application, or of a file in another format
+    (docs/applications.md).
     """
     from meshsim.studies.sensitivity import sensitivity as study
     from meshsim.terminal import reports
@@ -392,8 +395,9 @@ def _rates(ctx: click.Context, param: click.Parameter, value: str | None) -> tup
 def metastable(application: str, as_json: bool, html: str | None, **options: Any) -> int:
     """Map load x retry policy: safe, vulnerable to a trigger, or stuck without one.
 
-    APPLICATION: a name (meshsim list), or the path of an application or of an isotope service graph. Vulnerable: it
-    works, but a push that has long ended keeps it down, because of attempts that nobody waits for any more.
+    APPLICATION: a name (meshsim list), or the path of an application, or of a file in another format
+    (docs/applications.md). Vulnerable: it works, but a push that has long ended keeps it down, because of attempts
+    that nobody waits for any more.
     """
     from meshsim.studies.metastable import metastable as study
     from meshsim.terminal import maps
@@ -761,6 +765,40 @@ def show(name: str, as_json: bool) -> None:
         click.echo(f"Note: {note}", err=True)
 
 
+@cli.command(short_help="Turn a file in another format into a meshsim application.")
+@click.argument("file")
+@click.option("--out", type=click.Path(dir_okay=False), metavar="FILE",
+              help="YAML that is written  [default: standard output]")  # fmt: skip
+@_json_option
+def convert(file: str, out: str | None, as_json: bool) -> None:
+    """Turn a file in another format (docs/applications.md) into a meshsim application, to be edited.
+
+    FILE: manifests, a service graph or traces. What the reader assumed, inferred or left out is in comments at the top.
+    """
+    from meshsim.formats.convert import as_yaml
+    from meshsim.formats.load import load_application
+
+    if out is not None:
+        _refuse_unwritable(out, "out")
+        if not out.endswith((".yaml", ".yml")):
+            raise MeshsimError(f"out: {out} received; YAML is written, so its name must end in .yaml or .yml")
+    application, notes = load_application(file)
+    text = as_yaml(application, notes, Path(file).name)
+    if out is not None:
+        if Path(out).exists() and Path(file).exists() and Path(out).samefile(file):
+            raise MeshsimError(f"out: {out} received; that is the file that is read")
+        _write(out, text, "out")
+        click.echo(f"Application: {out}", err=True)
+    if as_json:
+        data = application.model_dump(mode="json", by_alias=True)
+        _print(_plain({"schema": "meshsim/convert/1", "application": data, "notes": notes}))
+    elif out is None:
+        _print(text)
+    else:
+        for note in notes:
+            click.echo(f"Note: {note}", err=True)
+
+
 @cli.command(short_help="Show which data plane can do what.")
 @click.option("--dataplanes", callback=_names, metavar="A,B,…", help="Names or paths  [default: all that are shipped]")
 @_json_option
@@ -785,7 +823,8 @@ def capabilities(dataplanes: tuple[str, ...] | None, as_json: bool) -> None:
 def bill(application: str, as_json: bool, **options: Any) -> None:
     """Show what data planes need before the first request: memory, configuration, push work, and a pod's start-up.
 
-    APPLICATION: a name (meshsim list), or the path of an application or of an isotope service graph.
+    APPLICATION: a name (meshsim list), or the path of an application, or of a file in another format
+    (docs/applications.md).
     """
     from meshsim.studies.bill import bill as study
     from meshsim.terminal import bills

@@ -194,7 +194,8 @@ def controls(tools: Callable[[Setting], None] | None = None) -> Setting | None:
                 key="upload",
                 max_upload_size=uploads.MOST_MB,
                 on_change=_take_upload,
-                help="A meshsim application or an isotope service graph. It stays on this machine for a week.",
+                help="A meshsim application, or a file in another format (docs/applications.md). It stays on this "
+                "machine for a week.",
             )
     order = [name for name in DEFAULT_DATAPLANES if name in dataplanes]
     chosen = (*order, *(name for name in dataplanes if name not in order))

@@ -87,7 +87,9 @@ class Scenario(Strict):
 
     schema_: Annotated[Literal["meshsim/scenario/1"], Field(alias="schema")] = "meshsim/scenario/1"
     name: str = ""
-    application: Annotated[str, Field(description="Name or path: ours, or an isotope service graph")]
+    application: Annotated[
+        str, Field(description="Name or path: ours, or a file in another format (docs/applications.md)")
+    ]
     services: Annotated[int | None, Field(ge=1, description="Scale the application to that many services")] = None
     dataplane: Annotated[str, Field(description="Name or path")] = "no-mesh"
     policy: Annotated[

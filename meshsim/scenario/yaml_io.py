@@ -17,7 +17,7 @@ from yaml.error import MarkedYAMLError, YAMLError
 
 from meshsim.scenario.base import MeshsimError
 from meshsim.scenario.suggest import choices
-from meshsim.scenario.yaml_nodes import MappingNode, Node, ScalarNode, compose, value_of
+from meshsim.scenario.yaml_nodes import MappingNode, Node, ScalarNode, compose, compose_all, value_of
 
 LARGEST_FILE = {".json": 32 << 20, ".jsonl": 32 << 20, ".toml": 256 << 10}
 """Bytes that are read at most, by ending; what cannot be read in a few seconds is no model file."""
@@ -43,6 +43,8 @@ class Document:
     lines: dict[Path_, int] = field(default_factory=dict)
     scalars: list[tuple[str, str, int]] = field(default_factory=list)
     """(key, value, line) of every scalar, in order."""
+    documents: int = 1
+    """More than one: the data is a list of them."""
 
     def line(self, location: Path_) -> int:
         """Line of the value there, or of the nearest enclosing one; 0 where the format has no lines."""
@@ -73,8 +75,11 @@ def parse_text(model: type[M], text: str, name: str = "<text>") -> M:
     return validate(model, read_text(text, name))
 
 
-def read(path: str | Path) -> Document:
-    """Read a YAML, TOML or JSON file (by its ending; YAML otherwise). InputError for anything that is none."""
+def read(path: str | Path, several: bool = False) -> Document:
+    """Read a YAML, TOML or JSON file (by its ending; YAML otherwise). InputError for anything that is none.
+
+    ``several``: YAML may have more than one document; the data is then a list of them, those that are empty left out.
+    """
     path = Path(path)
     name = str(path)
     try:
@@ -95,7 +100,7 @@ def read(path: str | Path) -> Document:
         raise InputError(f"{name[:200]}: cannot be read ({error.strerror})") from None
     except ValueError:  # a path with a NUL in it
         raise InputError(f"{name!r}: is no path") from None
-    return read_text(text, name, suffix)
+    return read_text(text, name, suffix, several)
 
 
 def _refuse_large(name: str, size: int, suffix: str) -> None:
@@ -104,8 +109,8 @@ def _refuse_large(name: str, size: int, suffix: str) -> None:
         raise InputError(f"{name}: {size / 2**20:.1f} MiB received; such a file has at most {most / 2**20:g} MiB")
 
 
-def read_text(text: str, name: str, suffix: str = ".yaml") -> Document:
-    """Parse text of a file called ``name``."""
+def read_text(text: str, name: str, suffix: str = ".yaml", several: bool = False) -> Document:
+    """Parse text of a file called ``name``; ``several`` as for ``read``."""
     if suffix in (".json", ".jsonl", ".toml"):
         return _read_plain(text, name, suffix)
     if not text.strip():
@@ -114,7 +119,7 @@ def read_text(text: str, name: str, suffix: str = ".yaml") -> Document:
     if re.search(r"(?:[\[{]\s*|[?-][ \t]+){200}", text):  # told at a glance; the YAML scanner would need minutes for it
         raise InputError(f"{name}: is nested too deeply to be a model file")
     try:
-        node = compose(text)
+        nodes = compose_all(text) if several else [node] if (node := compose(text)) else []
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"{name}:{mark.line + 1}" if mark else name
@@ -126,13 +131,15 @@ def read_text(text: str, name: str, suffix: str = ".yaml") -> Document:
         raise InputError(f"{name}: not valid YAML: {' '.join(str(error).split())[:200]}") from None
     except RecursionError:
         raise InputError(f"{name}: is nested too deeply to be a model file") from None
-    if node is None:
+    if not nodes:
         raise InputError(f"{name}:1: the file is empty")
-    document = Document(name, None)
+    document = Document(name, None, documents=len(nodes))
+    builder = _Builder(document)
     try:
-        document.data = _Builder(document).build(node, (), "")
+        built = [builder.build(node, (index,) if len(nodes) > 1 else (), "") for index, node in enumerate(nodes)]
     except RecursionError:
         raise InputError(f"{name}: is nested too deeply to be a model file") from None
+    document.data = built if len(nodes) > 1 else built[0]
     return document
 
 

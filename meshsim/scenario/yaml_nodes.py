@@ -17,7 +17,7 @@ from yaml.reader import Reader
 from yaml.resolver import BaseResolver
 from yaml.scanner import Scanner
 
-__all__ = ["MappingNode", "Node", "ScalarNode", "compose", "value_of"]
+__all__ = ["MappingNode", "Node", "ScalarNode", "compose", "compose_all", "value_of"]
 
 TAG = "tag:yaml.org,2002:"
 TRUE, FALSE = ("true", "True", "TRUE"), ("false", "False", "FALSE")
@@ -68,6 +68,18 @@ def compose(text: str) -> Node | None:
         return node
     finally:
         loader.dispose()
+
+
+def compose_all(text: str) -> list[Node]:
+    """Every document in the text that is not empty. yaml.YAMLError if it is none."""
+    loader = _Loader(text)
+    try:
+        nodes: list[Node | None] = []
+        while loader.check_node():
+            nodes.append(loader.get_node())
+    finally:
+        loader.dispose()
+    return [node for node in nodes if node and not (isinstance(node, ScalarNode) and node.value == "")]
 
 
 def value_of(kind: str, text: str) -> Any:

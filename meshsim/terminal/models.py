@@ -50,7 +50,7 @@ def find(name: str) -> tuple[Strict, list[str]]:
     if not name or not Path(name).exists():
         every = [known for kind in KINDS for known in names(kind)]
         raise MeshsimError(f"{name!r}: no model has that name, and there is no such file; {choices(name, every, 40)}")
-    document = read(name)
+    document = read(name, several=True)
     schema = document.data.get("schema", "") if isinstance(document.data, dict) else ""
     says = str(schema).split("/")[1] if str(schema).startswith("meshsim/") and "/" in str(schema) else "application"
     by_schema = {"dataplane": "dataplanes", "machine": "machines", "costs": "costs", "application": "applications"}

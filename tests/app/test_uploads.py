@@ -19,6 +19,8 @@ from meshsim.scenario.base import MeshsimError
 from meshsim.scenario.catalog import models_root
 
 ISOTOPE = Path(__file__).parents[1] / "data" / "isotope"
+SHOP = ISOTOPE.parent / "kubernetes" / "shop.yaml"
+KIALI = ISOTOPE.parent / "kiali" / "versioned-app.json"
 OURS = models_root() / "applications" / "two-tier.yaml"
 
 
@@ -39,7 +41,7 @@ def uploaded(app: AppTest, name: str, data: bytes) -> AppTest:
 
 
 @pytest.mark.parametrize(
-    "path", [OURS, ISOTOPE / "canonical.yaml", ISOTOPE / "tree-13-services.yaml"], ids=lambda p: p.stem
+    "path", [OURS, ISOTOPE / "canonical.yaml", ISOTOPE / "tree-13-services.yaml", SHOP, KIALI], ids=lambda p: p.stem
 )
 def test_what_the_command_line_reads_is_read(path: Path) -> None:
     name = uploads.keep(path.name, path.read_bytes())
@@ -74,7 +76,8 @@ def test_the_copied_program_runs_beside_the_file(tmp_path: Path) -> None:
         ("a.yaml", b"just text", "a.yaml:1: 'just text' received; a mapping"),
         ("a.yaml", b"\xff\xfe\x00", "is not UTF-8 text"),
         ("a.yaml", b"", "the file is empty"),
-        ("a.yaml", b"kind: Deployment\napiVersion: apps/v1\n", "neither a meshsim application"),
+        ("a.yaml", b"kind: Deployment\napiVersion: apps/v1\n", "a.yaml:1: metadata.name: is missing"),
+        ("a.yaml", b"colour: red\n", "neither a meshsim application"),
         ("a.yaml", b"!!python/object/apply:os.system ['touch executed']", "a.yaml"),
         ("a.yaml", b"a: &a [1,1,1,1,1,1,1,1,1]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b]\n"
                    b"d: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c]\ne: [*d,*d,*d,*d,*d,*d,*d,*d,*d]\n", "a.yaml"),

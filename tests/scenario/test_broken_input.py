@@ -125,7 +125,7 @@ FILES: list[tuple[str, bytes, str]] = [
     ("endless number", b"a: " + b"9" * 5000, "received; no number that can be read"),
     ("no schema", b"services:\n- {name: a, endpoints: [{name: e}]}\n", "neither a meshsim application (first field"),
     ("neither kind", b"colour: red\n", "neither a meshsim application (first field"),
-    ("two documents", b"a: 1\n---\nb: 2\n", "f:2: not valid YAML"),
+    ("two documents", b"a: 1\n---\nb: 2\n", "f:3: [1]: document 2 of 2 begins here; a meshsim application is one"),
 ]
 
 

@@ -122,7 +122,7 @@ def _what() -> tuple[str, str, int]:
     )
     with fourth.popover("Your own", help="A file of yours instead."):
         st.file_uploader(
-            "meshsim application or isotope service graph", uploads.ENDINGS, key=UPLOAD,
+            "meshsim application, or a file in another format (docs/applications.md)", uploads.ENDINGS, key=UPLOAD,
             max_upload_size=uploads.MOST_MB, on_change=_take_upload,
             help="It stays on this machine, for a week: it is read and checked, and nothing in it is executed.",
         )  # fmt: skip
