@@ -117,7 +117,7 @@ def _card(row: Row, sources: Mapping[str, float], price_date: str) -> str:
         ("memory", f"{n.memory(row.memory_mib)}"),
         (
             f'<span title="Prices of {escape(price_date)}">a month</span>',
-            f"{n.dollars(row.usd_month)}{_model_band(row)}",
+            f"{n.money(row.usd_month)}{_model_band(row)}",
         ),
     ]
     if row.reality is not None and not saturated:
@@ -142,7 +142,7 @@ def _reality(row: Row) -> str:
 
 def _model_band(row: Row) -> str:
     """How far the errors of the costs could move the money, unless what is reserved sets the price."""
-    band = n.band(row.model_error.usd_month, n.dollars)
+    band = n.band(row.model_error.usd_month, n.money)
     return "" if len(set(band.split(" to "))) == 1 else f"<small>model {band}</small>"
 
 

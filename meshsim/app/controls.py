@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from typing import Any
 
 import streamlit as st
 
-from meshsim.app import uploads
+from meshsim.app import lessons, uploads
+from meshsim.app.terms import USUAL, Terms
+from meshsim.app.terms_form import terms_form
 from meshsim.app.text import plain
+from meshsim.figures.numbers import show_money_in
 from meshsim.formats.load import load_application
 from meshsim.scenario import catalog
 from meshsim.scenario.base import MeshsimError
@@ -27,6 +30,7 @@ DEFAULT_REQUESTS = 1000
 """Enough for p99."""
 SEEDS = (1, 2, 3, 4, 5)
 KEYS = ("app", "services", "rps", "planes", "requests", "seed")
+TERMS = tuple(one.name for one in fields(Terms))
 """Names of the controls in the address. Options are stable names, because the address carries them."""
 STARTS = {
     "A shop of 11 services": (DEFAULT_APPLICATION, None, DEFAULT_RPS),
@@ -50,6 +54,8 @@ class Setting:
     requests: int = DEFAULT_REQUESTS
     """Measured, of each simulated run."""
     seed: int = 1
+    terms: Terms = USUAL
+    """Node type, prices, sidecars."""
 
     @property
     def own_rps(self) -> float:
@@ -89,6 +95,8 @@ def defaults() -> dict[str, Any]:
         "planes": list(DEFAULT_DATAPLANES),
         "requests": DEFAULT_REQUESTS,
         "seed": 1,
+        **{one.name: None if one.default in (0, 0.0) else one.default for one in fields(Terms)},
+        "per_usd": None,
     }
 
 
@@ -99,8 +107,8 @@ def put(**values: Any) -> None:
 
 
 def reset() -> None:
-    """Back to where they stood at first."""
-    put(**defaults())
+    """Back to where they stood at first; in a lesson, to where it begins."""
+    put(**(lesson.fixed if (lesson := lessons.current()) is not None else defaults()))
 
 
 def start_from(name: str) -> None:
@@ -116,13 +124,18 @@ def _at_its_own_size() -> None:
 def controls(tools: Callable[[Setting], None] | None = None) -> Setting | None:
     """Draw them and read them; None, with a hint, where no data plane is chosen. ``tools`` draws buttons behind them.
 
-    Values of a link that are no choice here are named in a warning.
+    Values of a link that are no choice here are named in a warning. From here on money is shown in the currency that
+    was chosen.
     """
-    asked = {key: st.query_params.get_all(key) for key in (*KEYS, "mv")}
+    asked = {key: st.query_params.get_all(key) for key in (*KEYS, *TERMS, "mv")}
     usual = defaults()
+    lesson = lessons.current()
+    if lesson is not None:
+        lessons.banner(lesson)
+    locked = set() if lesson is None else {*lesson.lock, *lesson.hide}
     first, second, third = st.columns([1, 1.1, 1.3], vertical_alignment="bottom")
     applications = offered(asked["app"])
-    application = first.selectbox(
+    application = _place(first, "app").selectbox(
         "Application",
         applications,
         index=applications.index(DEFAULT_APPLICATION),
@@ -130,30 +143,33 @@ def controls(tools: Callable[[Setting], None] | None = None) -> Setting | None:
         bind="query-params",
         persist_state="session",
         on_change=_at_its_own_size,
+        disabled="app" in locked,
         help="A real service graph: which service calls which, how often, with how many bytes.",
     )
     own = own_size(application)
-    services = second.select_slider(
+    services = _place(second, "services").select_slider(
         "Services",
         all_sizes(own),
         value=usual["services"],
         key="services",
         bind="query-params",
         persist_state="session",
+        disabled="services" in locked,
         help=f"You are here. {application} has {own} of its own; more are copies of them, fewer drop the least used.",
     )
-    rps = third.select_slider(
+    rps = _place(third, "rps").select_slider(
         "Requests a second, from outside",
         RATES,
         value=DEFAULT_RPS,
         key="rps",
         bind="query-params",
         persist_state="session",
+        disabled="rps" in locked,
         help="At this number of services. In the chart each service keeps its traffic as the application grows.",
     )
     row = st.container(horizontal=True, vertical_alignment="bottom")
     with row:
-        dataplanes = st.pills(
+        dataplanes = _place(row, "planes", "content").pills(
             "Data planes",
             _few_and_all(asked["planes"]),
             selection_mode="multi",
@@ -162,45 +178,17 @@ def controls(tools: Callable[[Setting], None] | None = None) -> Setting | None:
             key="planes",
             bind="query-params",
             persist_state="session",
+            disabled="planes" in locked,
             help="Click to leave one out. Differences count from no-mesh if it takes part, else from the first.",
         )
-        with st.popover("More"):
-            requests = st.select_slider(
-                "Simulated requests of each run",
-                REQUESTS,
-                value=DEFAULT_REQUESTS,
-                key="requests",
-                bind="query-params",
-                persist_state="session",
-                help="Of the simulation that follows when the controls rest. p99 needs 1,000, p99.9 ten times that.",
-            )
-            seed = st.select_slider(
-                "Seed of all random numbers",
-                SEEDS,
-                value=1,
-                key="seed",
-                bind="query-params",
-                persist_state="session",
-                help="Another seed is another run of the same length: how far do the numbers move?",
-            )
-            st.toggle(
-                "Offer all data planes",
-                key="every-plane",
-                help="Besides the five usual ones: Dapr, Kmesh, Wasm filters and more.",
-            )
-            st.file_uploader(
-                "Your own application",
-                uploads.ENDINGS,
-                key="upload",
-                max_upload_size=uploads.MOST_MB,
-                on_change=_take_upload,
-                help="A meshsim application or an isotope service graph. It stays on this machine for a week.",
-            )
+        requests, seed = _more(locked)
+        terms = terms_form("terms" in locked)
     order = [name for name in DEFAULT_DATAPLANES if name in dataplanes]
     chosen = (*order, *(name for name in dataplanes if name not in order))
-    setting = Setting(application, own, int(services), int(rps), chosen, int(requests), int(seed))
+    setting = Setting(application, own, int(services), int(rps), chosen, requests, seed, terms)
+    show_money_in(terms.shown_in)
     if tools is not None and chosen:
-        with row:
+        with _place(row, "tools", "content", horizontal=True):
             tools(setting)
     if problem := st.session_state.get("upload-problem"):
         st.error("  \n".join(plain(line) for line in problem.splitlines()))
@@ -210,6 +198,48 @@ def controls(tools: Callable[[Setting], None] | None = None) -> Setting | None:
         st.info("Choose at least one data plane above.")
         return None
     return setting
+
+
+def _place(where: Any, name: str, width: str = "stretch", **options: Any) -> Any:
+    """A box with a name of its own, by which a lesson hides what is in it."""
+    return where.container(key=f"control-{name}", width=width, **options)
+
+
+def _more(locked: set[str]) -> tuple[int, int]:
+    """Requests of each run, and the seed: behind a button."""
+    with st.container(key="control-more", width="content"), st.popover("More", disabled="more" in locked):
+        requests = st.select_slider(
+            "Simulated requests of each run",
+            REQUESTS,
+            value=DEFAULT_REQUESTS,
+            key="requests",
+            bind="query-params",
+            persist_state="session",
+            help="Of the simulation that follows when the controls rest. p99 needs 1,000, p99.9 ten times that.",
+        )
+        seed = st.select_slider(
+            "Seed of all random numbers",
+            SEEDS,
+            value=1,
+            key="seed",
+            bind="query-params",
+            persist_state="session",
+            help="Another seed is another run of the same length: how far do the numbers move?",
+        )
+        st.toggle(
+            "Offer all data planes",
+            key="every-plane",
+            help="Besides the five usual ones: Dapr, Kmesh, Wasm filters and more.",
+        )
+        st.file_uploader(
+            "Your own application",
+            uploads.ENDINGS,
+            key="upload",
+            max_upload_size=uploads.MOST_MB,
+            on_change=_take_upload,
+            help="A meshsim application or an isotope service graph. It stays on this machine for a week.",
+        )
+    return int(requests), int(seed)
 
 
 def offered(asked: list[str]) -> list[str]:
@@ -255,10 +285,12 @@ def problems(asked: dict[str, list[str]], setting: Setting) -> list[str]:
         "requests": [str(setting.requests)],
         "seed": [str(setting.seed)],
     }
+    for name in TERMS:
+        took[name] = [str(getattr(setting.terms, name))]
     said = [
         f"The link asks for {key} = {', '.join(refused)}, which is no choice here; showing {', '.join(took[key])}."
         for key, values in asked.items()
-        if key in took and (refused := [value for value in values if value not in took[key]])
+        if key in took and (refused := [value for value in values if not _same(value, took[key])])
     ]
     versions = [version for version in asked.get("mv", []) if version != model_version()]
     if versions:
@@ -266,3 +298,13 @@ def problems(asked: dict[str, list[str]], setting: Setting) -> list[str]:
             f"The link was made with model {versions[0]}; this is {model_version()}, so the numbers may be others."
         )
     return said
+
+
+def _same(asked: str, took: list[str]) -> bool:
+    """Also where a number is written otherwise: 0.50 and 0.5, or nothing for none."""
+    if asked.upper() in (one.upper() for one in took):
+        return True
+    try:
+        return any(float(asked or 0) == float(one) for one in took)
+    except ValueError:
+        return False

@@ -24,15 +24,18 @@ from zlib import crc32
 from meshsim.app import approximate, uploads
 from meshsim.app.approximate import Answer, Approximation, Place
 from meshsim.app.controls import RATES, Setting, all_sizes, sizes_near
+from meshsim.app.terms import Terms
 from meshsim.results.rows import ComparisonReport, GrowthReport, Provenance, Refused, Row
+from meshsim.scenario.base import MeshsimError
 from meshsim.studies.grow import analytic_crossovers
 from meshsim.studies.inputs import BASELINE, Settings
 from meshsim.studies.point import plain_difference
 from meshsim.studies.question import Common, ask
 from meshsim.studies.setup import Prepared
+from meshsim.studies.spending import Spending
 
 CURVE = (10, 30, 100, 300, 1000)
-KEPT_ROWS = 50_000
+KEPT_ROWS = 20_000
 NOW, CHART, AHEAD = 0, 1, 2
 """How urgent: an answer that is waited for, the rest of the chart, what may be asked next."""
 FAR = 300
@@ -152,7 +155,7 @@ def desk() -> Desk:
 
 def name(setting: Setting) -> str:
     """Of the application, as its file says."""
-    return approximate.inputs(setting.application, setting.dataplanes[0]).application.name
+    return approximate.inputs(setting.application, setting.dataplanes[0], setting.terms).application.name
 
 
 def rate_at(setting: Setting, services: int) -> float:
@@ -162,7 +165,7 @@ def rate_at(setting: Setting, services: int) -> float:
 
 def place(setting: Setting, dataplane: str, services: int | None = None) -> Place:
     """A plan of this setting; ``services``: another size than where we are."""
-    return Place(setting.application, setting.services if services is None else services, dataplane)
+    return Place(setting.application, setting.services if services is None else services, dataplane, setting.terms)
 
 
 def prepared(setting: Setting, dataplane: str) -> Prepared:
@@ -174,7 +177,7 @@ def at_rate(setting: Setting, dataplane: str, requests: int, seed: int) -> Prepa
     """The scenario of one data plane where we are, to be simulated at its rate; a load beyond it is refused."""
     ready = prepared(setting, dataplane)
     settings = Settings("L7", requests, None, seed, "auto", "spread")
-    inputs = approximate.inputs(setting.application, dataplane)
+    inputs = approximate.inputs(setting.application, dataplane, setting.terms)
     rps = rate_at(setting, setting.services)
     return replace(ready, scenario=settings.scenario(inputs, dataplane, rps, setting.services))
 
@@ -189,26 +192,26 @@ def answers(setting: Setting) -> list[Answer]:
     points = _points(setting, setting.services)
     desk().ask(points, NOW)
     known = desk().get(points, PATIENCE_S)
-    return [known[point] for point in points if point in known]
+    if len(known) < len(points):
+        raise MeshsimError(f"no answer within {PATIENCE_S:.0f} s: the machine is busy; try again, or fewer services")
+    return [known[point] for point in points]
 
 
 def rows(setting: Setting) -> list[Row]:
     """One row a data plane that can be asked for this, with differences to the baseline."""
-    return _with_differences(setting, [one.row for one in answers(setting) if isinstance(one, Approximation)])
+    return comparison(setting).rows
 
 
-def refused(setting: Setting) -> list[Refused]:
-    """The others, with the reason."""
-    return [one for one in answers(setting) if isinstance(one, Refused)]
-
-
+@lru_cache(maxsize=256)
 def comparison(setting: Setting) -> ComparisonReport:
     """The report of ``compare --engine analytic`` where we are. MeshsimError for wrong input."""
+    found = answers(setting)
+    rows = [one.row for one in found if isinstance(one, Approximation)]
     return ComparisonReport(
         application=name(setting),
         rps=float(setting.rps),
-        rows=rows(setting),
-        refused=refused(setting),
+        rows=_with_differences(setting, rows),
+        refused=[one for one in found if isinstance(one, Refused)],
         provenance=provenance(setting),
         notes=notes(setting),
     )
@@ -216,7 +219,26 @@ def comparison(setting: Setting) -> ComparisonReport:
 
 def sources(setting: Setting) -> dict[str, dict[str, float]]:
     """By data plane: share of the CPU of proxies and kernel by the source of its costs."""
-    return {one.row.dataplane: one.sources for one in answers(setting) if isinstance(one, Approximation)}
+    return {name: one.sources for name, one in approximations(setting).items()}
+
+
+def approximations(setting: Setting) -> dict[str, Approximation]:
+    """By data plane, what there is where we are."""
+    return {one.row.dataplane: one for one in answers(setting) if isinstance(one, Approximation)}
+
+
+def spendings(setting: Setting, dataplanes: Sequence[str]) -> dict[str, list[Spending]]:
+    """By data plane, at those sizes of the chart that all of them are known at by now; ascending."""
+    at = {size: {point.place.dataplane: point for point in _points(setting, size)} for size in sizes(setting)}
+    known = desk().get([point for points in at.values() for point in points.values()], 0.0)
+    found: dict[str, list[Spending]] = {name: [] for name in dataplanes}
+    for points in at.values():
+        here = [known.get(points[name]) for name in dataplanes]
+        if all(isinstance(one, Approximation) for one in here):
+            for name, one in zip(dataplanes, here, strict=True):
+                assert isinstance(one, Approximation)
+                found[name].append(one.spent)
+    return found
 
 
 def sizes(setting: Setting) -> list[int]:
@@ -275,10 +297,11 @@ def _look_ahead(setting: Setting) -> None:
 
 
 @lru_cache(maxsize=256)
-def _asked(application: str, dataplanes: tuple[str, ...]) -> tuple[Provenance, tuple[str, ...]]:
+def _asked(application: str, dataplanes: tuple[str, ...], terms: Terms) -> tuple[Provenance, tuple[str, ...]]:
     """Hashes and the reader's notes, which no rate changes."""
-    common: Common = {"engine": "analytic", "costs": approximate.costs()}
-    asked = ask(uploads.source(application), dataplanes, common, requests=1000, may_approximate=True)
+    common: Common = {"engine": "analytic", "costs": approximate.costs(), "machine": terms.machine()}
+    planes = [terms.dataplane(name) for name in dataplanes]
+    asked = ask(uploads.source(application), planes, common, requests=1000, may_approximate=True)
     return asked.provenance("grow"), asked.inputs.notes
 
 
@@ -286,13 +309,13 @@ def provenance(setting: Setting) -> Provenance:
     """What it takes to get the same numbers again."""
     from meshsim.app.links import as_cli
 
-    found, _ = _asked(setting.application, setting.dataplanes)
+    found, _ = _asked(setting.application, setting.dataplanes, setting.terms)
     return found.model_copy(update={"command": as_cli(setting, "analytic")})
 
 
 def notes(setting: Setting) -> list[str]:
     """What the reader of the application assumed."""
-    return list(_asked(setting.application, setting.dataplanes)[1])
+    return [*_asked(setting.application, setting.dataplanes, setting.terms)[1], *setting.terms.words()]
 
 
 def _with_differences(setting: Setting, found: Sequence[Row]) -> list[Row]:

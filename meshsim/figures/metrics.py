@@ -37,6 +37,8 @@ class Metric:
 
     def scale(self, rows: list[Row]) -> tuple[str, float]:
         """Unit for the axis, and the factor that leads to it."""
+        if self.show is numbers.money:
+            return f"{numbers.currency().words} a month", numbers.currency().per_usd
         values = [value for row in rows if (value := self.of(row).value)]
         if self.big_unit and values and min(values) * self.big_factor >= 1:
             return self.big_unit, self.big_factor
@@ -88,7 +90,7 @@ METRICS: dict[str, Metric] = {
         ),
         Metric(
             "usd_month", "Cost", "Money",
-            lambda row: _exactly(row.usd_month), lambda row: row.model_error.usd_month, numbers.dollars,
+            lambda row: _exactly(row.usd_month), lambda row: row.model_error.usd_month, numbers.money,
             unit="US dollars a month", crossing="usd_month",
         ),
         Metric(

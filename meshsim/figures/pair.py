@@ -72,8 +72,8 @@ def pair_sentence(a: Row, b: Row, difference: Difference) -> str:
     ]
     return (
         f"Against A, B has {'; '.join(late)}. It takes {' and '.join(needs)}, and costs "
-        f"{_more(difference.usd_month, numbers.dollars, 'a month')} ({numbers.dollars(a.usd_month)} and "
-        f"{numbers.dollars(b.usd_month)})."
+        f"{_more(difference.usd_month, numbers.money, 'a month')} ({numbers.money(a.usd_month)} and "
+        f"{numbers.money(b.usd_month)})."
     )
 
 

@@ -54,7 +54,7 @@ def single(row: Row) -> str:
         f"{numbers.interval(row.latency_us.p50, numbers.latency)} and 99 % within "
         f"{numbers.interval(row.latency_us.p99, numbers.latency)}, "
         f"using {numbers.cores(row.cpu_cores.total)}, {numbers.memory(row.memory_mib)} "
-        f"and {numbers.dollars(row.usd_month)} a month."
+        f"and {numbers.money(row.usd_month)} a month."
     )
 
 
@@ -65,10 +65,10 @@ def money_sentence(rows: Sequence[Row]) -> str:
     """
     meshes = sorted(_meshes(rows), key=lambda row: row.usd_month)
     best = meshes[0]
-    price = f"{numbers.dollars(best.usd_month)} a month ({_model_band(best)})"
+    price = f"{numbers.money(best.usd_month)} a month ({_model_band(best)})"
     if len(meshes) == 1:
         return f"{best.dataplane} costs {price}."
-    same = [row for row in meshes if numbers.dollars(row.usd_month) == numbers.dollars(best.usd_month)]
+    same = [row for row in meshes if numbers.money(row.usd_month) == numbers.money(best.usd_month)]
     if len(same) > 1:
         return f"{numbers.listed([row.dataplane for row in same])} are the cheapest meshes, each {price}."
     following = meshes[1]
@@ -80,7 +80,7 @@ def money_sentence(rows: Sequence[Row]) -> str:
     )
     return (
         f"{best.dataplane} is the cheapest mesh: {price}. {following.dataplane} comes next with "
-        f"{numbers.dollars(following.usd_month)}{share}; {sure}."
+        f"{numbers.money(following.usd_month)}{share}; {sure}."
     )
 
 
@@ -278,9 +278,9 @@ def _overlap(a: Estimate, b: Estimate) -> bool:
 
 def _model_band(row: Row) -> str:
     model = row.model_error.usd_month
-    if numbers.dollars(model.low) == numbers.dollars(model.high):
+    if numbers.money(model.low) == numbers.money(model.high):
         return "what is reserved sets the price, so the errors of the costs do not move it"
-    return f"model 95 %: {numbers.band(model, numbers.dollars)}"
+    return f"model 95 %: {numbers.band(model, numbers.money)}"
 
 
 def _lower_first(text: str) -> str:

@@ -128,7 +128,7 @@ def _crossovers(sentences: list[str], sizes: list[int]) -> str:
 
 COLUMNS = (
     "data plane",
-    "$ a month",
+    "a month",
     "p50",
     "p90",
     "p99",
@@ -168,7 +168,7 @@ def _line(row: Row) -> str:
     gap = row.difference
     split = " / ".join(numbers.digits(part, 2) for part in (cpu.application, cpu.proxy, cpu.kernel))
     cells = [
-        cell(numbers.dollars(row.usd_month), numbers.band(model.usd_month, numbers.dollars)),
+        cell(numbers.money(row.usd_month), numbers.band(model.usd_month, numbers.money)),
         _estimate(latency.p50),
         _estimate(latency.p90),
         _estimate(latency.p99),

@@ -7,14 +7,19 @@ import streamlit as st
 
 from meshsim.app import cards, instant
 from meshsim.app.answering import answered
+from meshsim.app.arithmetic import arithmetic
+from meshsim.app.charts import chart
 from meshsim.app.components import traffic
 from meshsim.app.controls import STARTS, Setting, reset, start_from
+from meshsim.app.matters import what_matters
 from meshsim.app.share import share
+from meshsim.app.sureness import how_sure
 from meshsim.app.text import listed
-from meshsim.figures import METRICS, PLOTLY_CONFIG, alt_text, growth_figure
+from meshsim.figures import METRICS, alt_text, growth_figure
 from meshsim.figures import numbers as n
 from meshsim.figures.growth import top_crossovers
 from meshsim.figures.metrics import metric_named
+from meshsim.figures.numbers import show_money_in
 from meshsim.figures.words import caption, doubts
 from meshsim.formats.limits import NOT_MODELLED, assumptions
 from meshsim.results.rows import ComparisonReport, GrowthReport
@@ -25,7 +30,7 @@ CHART_HEIGHT = 330
 
 def render() -> None:
     """Draw everything once, from what is known; fragments fill in the rest."""
-    found = answered(_tools, _how_sure)
+    found = answered(_tools, _simulated)
     if found is None:
         return
     setting, shown = found.setting, found.shown
@@ -42,11 +47,14 @@ def render() -> None:
             shown.provenance.price_date,
         )
     )
+    arithmetic(setting, shown)
+    how_sure(setting)
+    what_matters(setting)
     st.fragment(_small_print)(shown, found.approximated)
     instant.look_ahead(setting)
 
 
-def _how_sure(report: ComparisonReport) -> str:
+def _simulated(report: ComparisonReport) -> str:
     return (
         f"Simulated: {report.rows[0].requests:,} requests over each data plane, seed {report.provenance.seed}; "
         "95 of 100 such runs have their interval around the long-run value."
@@ -59,6 +67,7 @@ def _chart(setting: Setting, simulated: ComparisonReport | None) -> None:
 
 
 def _growth(setting: Setting, simulated: ComparisonReport | None, was_complete: bool) -> None:
+    show_money_in(setting.terms.shown_in)  # a fragment that runs alone has a thread of its own
     # The names that a reader sees, because the address carries what is shown.
     names = {metric.short: key for key, metric in METRICS.items()}
     with st.container(horizontal=True, vertical_alignment="center"):
@@ -83,7 +92,7 @@ def _growth(setting: Setting, simulated: ComparisonReport | None, was_complete: 
         # The mark of the same colour says the name, and the sentence below the chart what the bands are.
         if trace.get("meta") in ("analytic", "sampling key", "model key"):
             trace["showlegend"] = False
-    st.plotly_chart(figure, config=PLOTLY_CONFIG, alt=alt_text(report, metric), key="growth")
+    chart(figure, alt=alt_text(report, metric), key="growth")
     said = [crossing.sentence for crossing in top_crossovers(report, metric)]
     numbered = [f"{number}. {sentence}" for number, sentence in enumerate(said, start=1)]
     if not complete:
