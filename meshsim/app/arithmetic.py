@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 import streamlit as st
 
@@ -47,7 +49,7 @@ def _money(spent: Spending, row: Row) -> None:
         st.markdown(plain(f"x {chosen.per_usd:g} {chosen.code} for a dollar = {n.money(spent.usd_month)} a month."))
     _and_simulated(row, n.money(spent.usd_month), n.money(row.usd_month))
     st.markdown(
-        "What is reserved is in the files of the data plane and of the application; *Prices and sidecars* moves it."
+        "Reservations are in the files of data plane and application; *Prices and sidecars* moves those of sidecars."
     )
 
 
@@ -68,16 +70,16 @@ def _latency(spent: Spending, row: Row) -> None:
     if row.engine == "analytic":
         st.markdown(
             "Approximated: queueing formulas of each worker, thread and core, and the distribution of their sum. A "
-            "simulation follows; then the mean request is taken apart here. *Anatomy* shows a request that meets no queue, "
-            "step by step."
+            "simulation follows; then the mean request is taken apart here. *Anatomy* shows a request that meets no "
+            "queue, step by step."
         )
         return
     parts = latency_table(row)
     total = float(parts["together, µs"].iloc[-1])
     st.markdown(plain(
         f"The mean of the requests that were kept whole, on the critical path: {n.latency(total)}. The mean of all "
-        f"{row.requests:,} is {n.interval(row.mean_us, n.latency)}; p50 and p99 are the latencies that 50 and 99 of 100 "
-        f"requests stay within: {n.interval(row.latency_us.p50, n.latency)} and "
+        f"{row.requests:,} is {n.interval(row.mean_us, n.latency)}; p50 and p99 are the latencies that 50 and 99 of "
+        f"100 requests stay within: {n.interval(row.latency_us.p50, n.latency)} and "
         f"{n.interval(row.latency_us.p99, n.latency)}."
     ))  # fmt: skip
     st.dataframe(parts, hide_index=True)
@@ -99,14 +101,7 @@ def cpu_table(spent: Spending) -> pd.DataFrame:
         for part in sorted(spent.parts, key=lambda part: -part.cores) if part.cores > 0
     ]  # fmt: skip
     each = sum(row["µs a request"] or 0.0 for row in rows)  # type: ignore[misc]
-    last = {
-        "operation": "sum",
-        "who": "",
-        "µs a request": each,
-        "cores": spent.cores,
-        "source": "",
-        "standard error": None,
-    }
+    last = {"operation": "sum", "who": "", "µs a request": each, "cores": spent.cores, "source": ""}
     return pd.DataFrame([*rows, last])
 
 
@@ -119,15 +114,13 @@ def memory_table(spent: Spending) -> pd.DataFrame:
         }
         for part in sorted(spent.parts, key=lambda part: -part.mib) if part.mib > 0
     ]  # fmt: skip
-    last = {
-        "operation": "sum", "how many": None, "each, KiB": None, "MiB": spent.mib, "source": "", "standard error": None,
-    }  # fmt: skip
+    last = {"operation": "sum", "MiB": spent.mib, "source": ""}
     return pd.DataFrame([*rows, last])
 
 
 def latency_table(row: Row) -> pd.DataFrame:
     """Of a simulated row: what a mean request waits for, by operation; the last line is the sum."""
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "operation": part.operation, "who": part.component, "on a core, µs": part.running_us,
             "in line, µs": part.queueing_us, "off the core, µs": part.waiting_us,

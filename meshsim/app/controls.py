@@ -132,7 +132,7 @@ def controls(tools: Callable[[Setting], None] | None = None) -> Setting | None:
     lesson = lessons.current()
     if lesson is not None:
         lessons.banner(lesson)
-    locked = set() if lesson is None else {*lesson.lock, *lesson.hide}
+    locked: set[str] = set() if lesson is None else {*lesson.lock, *lesson.hide}
     first, second, third = st.columns([1, 1.1, 1.3], vertical_alignment="bottom")
     applications = offered(asked["app"])
     application = _place(first, "app").selectbox(

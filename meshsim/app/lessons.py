@@ -65,7 +65,7 @@ class Lesson(Strict):
     title: str
     text: Annotated[str, Field(description="What to do, Markdown")]
     page: Annotated[Literal["explore", "compare", "run"], Field(description="Where it is meant for")] = "explore"
-    values: Values = Values()
+    values: Values = Field(default_factory=Values)
     seed: Annotated[int, Field(ge=1, le=5, description="The same for the whole class")] = 1
     lock: Annotated[list[Control], Field(description="Shown, but stay where they are")] = []
     hide: Annotated[list[Control], Field(description="Not shown")] = []

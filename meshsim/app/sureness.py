@@ -43,7 +43,8 @@ def _expander(setting: Setting) -> None:
         if a == b:
             st.info("Choose two different ones.")
             return
-        known = [odds(*pair, of) for pair in zip(*instant.spendings(setting, (a, b)).values(), strict=True)]
+        spent = instant.spendings(setting, (a, b))
+        known = [odds(one, other, of) for one, other in zip(spent[a], spent[b], strict=True)]
         here = next((one for one in known if one.services == setting.services), None)
         if here is None:
             st.info("That is not known yet, or one of the two cannot carry the load here.")
@@ -64,8 +65,8 @@ def _expander(setting: Setting) -> None:
                 key="dots",
             )
         st.html(small(
-            f"{DRAWS:,} cost books drawn at random within the errors of their costs; a cost that both pay is wrong by the "
-            "same factor for both. Whether real meshes behave like the model is another question: see Trust."
+            f"{DRAWS:,} cost books drawn at random within the errors of their costs; a cost that both pay is wrong "
+            "by the same factor for both. Whether real meshes behave like the model is another question: see Trust."
         ))  # fmt: skip
         table = {"services": [one.services for one in known], "chance, %": [100 * one.probability for one in known]}
         st.dataframe(pd.DataFrame(table), hide_index=True)

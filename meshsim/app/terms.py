@@ -121,7 +121,7 @@ USUAL = Terms()
 
 def read_terms(text: str) -> Terms | None:
     """What ``written`` wrote; None if it is none."""
-    kinds = {one.name: type(one.default) for one in fields(Terms)}
+    kinds: dict[str, Any] = {one.name: type(getattr(USUAL, one.name)) for one in fields(Terms)}
     found: dict[str, Any] = {}
     for part in filter(None, text.split(";")):
         name, _, value = part.partition("=")

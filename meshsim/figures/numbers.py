@@ -38,7 +38,8 @@ class Currency:
         return "US dollars" if self.code == "USD" else self.code
 
 
-_currency: ContextVar[Currency] = ContextVar("currency", default=Currency())
+DOLLARS = Currency()
+_currency: ContextVar[Currency] = ContextVar("currency", default=DOLLARS)
 
 
 def currency() -> Currency:

@@ -119,11 +119,11 @@ def odds_sentence(a: str, b: str, one: Odds, of: Of) -> str:
     where = f"With {one.services:,} services"
     if show(low) == show(high):
         if show(middle) == show(0.0):
-            return f"{where} {a} and {b} need the same {words}, whatever the errors of the costs: what is reserved decides."
+            return f"{where} {a} and {b} need the same {words}, whatever the errors of the costs: reservations decide."
         more = "less" if middle < 0 else "more"
         return (
-            f"{where} {a} needs {show(abs(middle))} {more} {words} than {b}, whatever the errors of the costs: they do not "
-            "move it."
+            f"{where} {a} needs {show(abs(middle))} {more} {words} than {b}, whatever the errors of the costs: they do "
+            "not move it."
         )
     worlds = round(one.probability * DOTS)
     sure = max(one.probability, 1 - one.probability)

@@ -107,7 +107,8 @@ def test_start_points_and_reset() -> None:
         assert services is None or services in all_sizes(own_size(application))
         assert rps in RATES
     app.button(key="reset").click().run()
-    assert {key: app.session_state[key] for key in KEYS} == defaults()
+    assert {key: app.session_state[key] for key in defaults()} == defaults()
+    assert set(KEYS) <= set(defaults())
 
 
 def test_another_application_comes_at_its_own_size() -> None:
