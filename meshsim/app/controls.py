@@ -127,23 +127,21 @@ def controls(tools: Callable[[Setting], None] | None = None) -> Setting | None:
     Values of a link that are no choice here are named in a warning. From here on money is shown in the currency that
     was chosen.
     """
-    asked = {key: st.query_params.get_all(key) for key in (*KEYS, *TERMS, "mv")}
-    usual = defaults()
     lesson = lessons.current()
     if lesson is not None:
         lessons.banner(lesson)
     locked: set[str] = set() if lesson is None else {*lesson.lock, *lesson.hide}
+    asked = {key: st.query_params.get_all(key) for key in (*KEYS, *TERMS, "mv") if key not in locked}
+    usual = defaults()
     first, second, third = st.columns([1, 1.1, 1.3], vertical_alignment="bottom")
-    applications = offered(asked["app"])
+    applications = offered(asked.get("app", []))
     application = _place(first, "app").selectbox(
         "Application",
         applications,
         index=applications.index(DEFAULT_APPLICATION),
         key="app",
-        bind="query-params",
-        persist_state="session",
         on_change=_at_its_own_size,
-        disabled="app" in locked,
+        **_bound("app", locked),
         help="A real service graph: which service calls which, how often, with how many bytes.",
     )
     own = own_size(application)
@@ -152,9 +150,7 @@ def controls(tools: Callable[[Setting], None] | None = None) -> Setting | None:
         all_sizes(own),
         value=usual["services"],
         key="services",
-        bind="query-params",
-        persist_state="session",
-        disabled="services" in locked,
+        **_bound("services", locked),
         help=f"You are here. {application} has {own} of its own; more are copies of them, fewer drop the least used.",
     )
     rps = _place(third, "rps").select_slider(
@@ -162,23 +158,19 @@ def controls(tools: Callable[[Setting], None] | None = None) -> Setting | None:
         RATES,
         value=DEFAULT_RPS,
         key="rps",
-        bind="query-params",
-        persist_state="session",
-        disabled="rps" in locked,
+        **_bound("rps", locked),
         help="At this number of services. In the chart each service keeps its traffic as the application grows.",
     )
     row = st.container(horizontal=True, vertical_alignment="bottom")
     with row:
         dataplanes = _place(row, "planes", "content").pills(
             "Data planes",
-            _few_and_all(asked["planes"]),
+            _few_and_all(asked.get("planes", [])),
             selection_mode="multi",
             default=list(DEFAULT_DATAPLANES),
             wrap=True,
             key="planes",
-            bind="query-params",
-            persist_state="session",
-            disabled="planes" in locked,
+            **_bound("planes", locked),
             help="Click to leave one out. Differences count from no-mesh if it takes part, else from the first.",
         )
         requests, seed = _more(locked)
@@ -205,6 +197,11 @@ def _place(where: Any, name: str, width: str = "stretch", **options: Any) -> Any
     return where.container(key=f"control-{name}", width=width, **options)
 
 
+def _bound(name: str, locked: set[str]) -> dict[str, Any]:
+    """To the address; but what a lesson locks stays where the lesson has it, whatever the address says."""
+    return {"bind": None if name in locked else "query-params", "persist_state": "session", "disabled": name in locked}
+
+
 def _more(locked: set[str]) -> tuple[int, int]:
     """Requests of each run, and the seed: behind a button."""
     with st.container(key="control-more", width="content"), st.popover("More", disabled="more" in locked):
@@ -213,8 +210,7 @@ def _more(locked: set[str]) -> tuple[int, int]:
             REQUESTS,
             value=DEFAULT_REQUESTS,
             key="requests",
-            bind="query-params",
-            persist_state="session",
+            **_bound("more", locked),
             help="Of the simulation that follows when the controls rest. p99 needs 1,000, p99.9 ten times that.",
         )
         seed = st.select_slider(
@@ -222,8 +218,7 @@ def _more(locked: set[str]) -> tuple[int, int]:
             SEEDS,
             value=1,
             key="seed",
-            bind="query-params",
-            persist_state="session",
+            **_bound("more", locked),
             help="Another seed is another run of the same length: how far do the numbers move?",
         )
         st.toggle(

@@ -43,8 +43,8 @@ FAR = 300
 PATIENCE_S = 120.0
 
 
-Line = queue.PriorityQueue[tuple[int, int, Place, tuple[float, ...]]]
-"""Urgency, order, plan, rates."""
+Line = queue.PriorityQueue[tuple[int, int, int, Place, tuple[float, ...]]]
+"""Urgency, order of asking, place in the question, plan, rates."""
 
 
 @dataclass(frozen=True)
@@ -83,13 +83,13 @@ class Desk:
                 if point not in self._known and self._asked.get(point, 9) > urgency:
                     self._asked[point] = urgency
                     by_place.setdefault(point.place, []).append(point.rps)
-        for place, rates in by_place.items():
-            # Of what may be asked next the latest first: that is where the visitor is.
-            number = next(self._order)
+        number = next(self._order)
+        for at, (place, rates) in enumerate(by_place.items()):
             lines = self._urgent if urgency == NOW else self._others
             # The same plan always at the same process, which keeps it.
             line = lines[crc32(repr(place).encode()) % len(lines)]
-            line.put((urgency, -number if urgency == AHEAD else number, place, tuple(rates)))
+            # Of what is not waited for the latest first: that is where the visitor is.
+            line.put((urgency, number if urgency == NOW else -number, at, place, tuple(rates)))
 
     def get(self, points: Sequence[Point], wait_s: float) -> dict[Point, Answer]:
         """Those that are known within ``wait_s`` seconds. Raises what went wrong with one of them."""
@@ -108,7 +108,7 @@ class Desk:
     def _serve(self, line: Line, nice: int) -> None:
         process: subprocess.Popen[bytes] | None = None
         while True:
-            _, _, place, rates = line.get()
+            *_, place, rates = line.get()
             with self._news:
                 rates = tuple(rate for rate in rates if Point(place, rate) not in self._known)
             if not rates:

@@ -2,8 +2,8 @@
 
 The parts add up to the row, so this is the arithmetic behind it. And since CPU and memory are sums of costs times how
 often they occur, money under other costs follows without another run: that gives the chance that one data plane is
-cheaper than another, with costs that both pay wrong by the same factor for both. Memory is exactly such a sum; of CPU it
-is taken that threads are woken as often as before, which other costs change a little (tests/studies/test_spending.py).
+cheaper than another, with costs that both pay wrong by the same factor for both. Memory is exactly such a sum; of CPU
+it is taken that threads are woken as often as before, which other costs change a little: see the tests.
 """
 
 from __future__ import annotations

@@ -69,7 +69,9 @@ def test_a_cost_that_both_pay_cancels() -> None:
     a = made("istio-sidecar", both, Part("a.one", "proxy", 1.0, 1.0, standard_error=0.01))
     b = made("linkerd", both, Part("b.one", "proxy", 1.0, 1.1, standard_error=0.01))
     assert odds(a, b, "cpu_cores").probability > 0.99
-    other = made("linkerd", replace(both, operation="not.shared"), Part("b.one", "proxy", 1.0, 1.1, standard_error=0.01))
+    other = made(
+        "linkerd", replace(both, operation="not.shared"), Part("b.one", "proxy", 1.0, 1.1, standard_error=0.01)
+    )
     assert 0.3 < odds(a, other, "cpu_cores").probability < 0.7  # else anything would cancel
 
 
