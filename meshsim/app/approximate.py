@@ -44,8 +44,6 @@ class Approximation:
     """The row of one plan at one rate, and what its costs rest on."""
 
     row: Row
-    sources: dict[str, float]
-    """Share of the CPU of proxies and kernel by the source of its costs: measured, published, derived, assumed."""
     spent: Spending
     """What CPU, memory and money of the row are made of."""
 
@@ -90,14 +88,5 @@ def at_rates(place: Place, rates: Sequence[float]) -> list[Answer]:
         result = analytic.solve(plan, rate)
         row = with_reality(estimated_row(result, place.dataplane, place.services, ready.machine), ready)
         spent = spending(plan, ready.costs, row, ready.machine, result.cores_by_tag.tolist())
-        found.append(Approximation(row, _sources(spent), spent))
+        found.append(Approximation(row, spent))
     return found
-
-
-def _sources(spent: Spending) -> dict[str, float]:
-    by: dict[str, float] = {}
-    for part in spent.parts:
-        if part.who in ("proxy", "kernel", "agent") and part.source:
-            by[part.source] = by.get(part.source, 0.0) + part.cores
-    total = sum(by.values())
-    return {source: cores / total for source, cores in by.items()} if total else {}

@@ -29,6 +29,8 @@ REQUESTS = (400, 1000, 3000, 10_000)
 DEFAULT_REQUESTS = 1000
 """Enough for p99."""
 SEEDS = (1, 2, 3, 4, 5)
+REMEMBERED = 30
+"""Settings that can be gone back to."""
 KEYS = ("app", "services", "rps", "planes", "requests", "seed")
 TERMS = tuple(one.name for one in fields(Terms))
 """Names of the controls in the address. Options are stable names, because the address carries them."""
@@ -111,6 +113,27 @@ def reset() -> None:
     put(**(lesson.fixed if (lesson := lessons.current()) is not None else defaults()))
 
 
+def _remember() -> None:
+    """Where the controls stand, if that is new: for ``undo``."""
+    now = {key: st.session_state.get(key) for key in defaults()}
+    past = st.session_state.setdefault("past", [])
+    if not past or past[-1] != now:
+        past.append(now)
+        del past[:-REMEMBERED]
+
+
+def can_undo() -> bool:
+    """Whether the controls stood elsewhere before."""
+    return len(st.session_state.get("past", [])) > 1
+
+
+def undo() -> None:
+    """Back to where they stood before the last change."""
+    if can_undo():
+        st.session_state["past"].pop()
+        put(**st.session_state["past"][-1])
+
+
 def start_from(name: str) -> None:
     """One of ``STARTS``."""
     application, services, rps = STARTS[name]
@@ -179,8 +202,9 @@ def controls(tools: Callable[[Setting], None] | None = None) -> Setting | None:
     chosen = (*order, *(name for name in dataplanes if name not in order))
     setting = Setting(application, own, int(services), int(rps), chosen, requests, seed, terms)
     show_money_in(terms.shown_in)
-    if tools is not None and chosen:
-        with _place(row, "tools", "content", horizontal=True):
+    _remember()
+    if tools is not None and chosen and "tools" not in locked:
+        with row:
             tools(setting)
     if problem := st.session_state.get("upload-problem"):
         st.error("  \n".join(plain(line) for line in problem.splitlines()))
@@ -192,9 +216,9 @@ def controls(tools: Callable[[Setting], None] | None = None) -> Setting | None:
     return setting
 
 
-def _place(where: Any, name: str, width: str = "stretch", **options: Any) -> Any:
+def _place(where: Any, name: str, width: str = "stretch") -> Any:
     """A box with a name of its own, by which a lesson hides what is in it."""
-    return where.container(key=f"control-{name}", width=width, **options)
+    return where.container(key=f"control-{name}", width=width)
 
 
 def _bound(name: str, locked: set[str]) -> dict[str, Any]:

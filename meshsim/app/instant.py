@@ -23,6 +23,7 @@ from zlib import crc32
 
 from meshsim.app import approximate, uploads
 from meshsim.app.approximate import Answer, Approximation, Place
+from meshsim.app.cards import Sources
 from meshsim.app.controls import RATES, Setting, all_sizes, sizes_near
 from meshsim.app.terms import Terms
 from meshsim.results.rows import ComparisonReport, GrowthReport, Provenance, Refused, Row
@@ -217,9 +218,11 @@ def comparison(setting: Setting) -> ComparisonReport:
     )
 
 
-def sources(setting: Setting) -> dict[str, dict[str, float]]:
-    """By data plane: share of the CPU of proxies and kernel by the source of its costs."""
-    return {name: one.sources for name, one in approximations(setting).items()}
+@lru_cache(maxsize=256)
+def sources(setting: Setting) -> dict[str, Sources]:
+    """By data plane: what its CPU and its memory rest on."""
+    found = {name: one.spent for name, one in approximations(setting).items()}
+    return {name: Sources(spent.sources("cores"), spent.sources("mib")) for name, spent in found.items()}
 
 
 def approximations(setting: Setting) -> dict[str, Approximation]:

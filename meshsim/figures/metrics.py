@@ -57,7 +57,7 @@ def _latency(
     key: str, title: str, of: Callable[[Row], Estimate], model: Callable[[Row], Band | None] = _nothing
 ) -> Metric:
     return Metric(
-        key, title, f"{key} latency", of, model, numbers.latency,
+        key, title, f"{'p99.9' if key == 'p999' else key} latency", of, model, numbers.latency,
         unit="µs", big_unit="ms", big_factor=1e-3, crossing=key,
     )  # fmt: skip
 
@@ -73,6 +73,8 @@ METRICS: dict[str, Metric] = {
         ),
         _latency("p90", "p90 latency", lambda row: row.latency_us.p90),
         _latency("p99", "p99 latency", lambda row: row.latency_us.p99),
+        _latency("p999", "p99.9 latency", lambda row: row.latency_us.p999),
+        _latency("mean", "Mean latency", lambda row: row.mean_us),
         Metric(
             "cpu", "CPU in use", "CPU",
             lambda row: _exactly(row.cpu_cores.total), lambda row: row.model_error.cpu_cores, numbers.cores,

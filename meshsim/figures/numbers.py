@@ -92,7 +92,8 @@ def money(usd: float) -> str:
     """US dollars, shown in the currency in force, to the cent below a hundred."""
     chosen = currency()
     amount = usd * chosen.per_usd
-    return f"{chosen.sign}{amount:,.2f}" if abs(amount) < 100 else f"{chosen.sign}{amount:,.0f}"
+    said = f"{abs(amount):,.2f}" if abs(amount) < 100 else f"{abs(amount):,.0f}"
+    return f"{'-' if float(said.replace(',', '')) and amount < 0 else ''}{chosen.sign}{said}"
 
 
 def count(value: float) -> str:

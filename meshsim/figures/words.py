@@ -11,15 +11,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from meshsim.figures import numbers
-from meshsim.figures.growth import by_dataplane, top_crossovers
+from meshsim.figures.growth import SATURATED, by_dataplane, top_crossovers
 from meshsim.figures.metrics import metric_named
 from meshsim.results.rows import ComparisonReport, Estimate, GrowthReport, Row, Verdict
 from meshsim.results.tail import by_kind
 
 Report = ComparisonReport | GrowthReport
 NO_MESH = "no-mesh"
-SATURATED = 0.9
-"""Above this utilisation a queue grows so steeply that a small error of a cost moves latency a lot."""
 
 
 def headline(report: Report) -> str:
@@ -168,6 +166,26 @@ def caption(metric: str, *, sampled: bool = True) -> str:
     sampling = "The darker band is the 95 % sampling error: another run of this length would fall in there."
     return (
         f"{sampling} {model}" if what.key == "p50" else f"{sampling} The model error is estimated for the median only."
+    )
+
+
+def gaps(simulated: Sequence[Row], approximated: Sequence[Row], metric: str) -> str:
+    """How far the approximation lies from the simulation, by data plane; empty where nothing can be compared."""
+    what = metric_named(metric)
+    near = {row.dataplane: what.of(row).value for row in approximated}
+    said = []
+    for row in simulated:
+        seen, thought = what.of(row), near.get(row.dataplane)
+        if not seen.value or not thought:
+            continue
+        inside = seen.low is not None and seen.high is not None and seen.low <= thought <= seen.high
+        said.append(
+            f"{row.dataplane} {100 * (thought / seen.value - 1):+.0f} %{' (within its interval)' if inside else ''}"
+        )
+    if not said:
+        return ""
+    return (
+        f"The line, the approximation, against the simulated marks: {', '.join(said)}; below stands what it leaves out."
     )
 
 

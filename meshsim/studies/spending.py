@@ -67,6 +67,15 @@ class Spending:
         """As the row has it."""
         return self.price.usd_month(self.cores, self.mib)
 
+    def sources(self, of: Literal["cores", "mib"]) -> dict[str, float]:
+        """Share of what the data plane adds, by the source of its costs: measured, published, derived, assumed."""
+        by: dict[str, float] = {}
+        for part in self.parts:
+            if part.operation and part.source and part.who != "application" and getattr(part, of):
+                by[part.source] = by.get(part.source, 0.0) + getattr(part, of)
+        total = sum(by.values())
+        return {source: amount / total for source, amount in by.items()}
+
     def under(self, factors: Mapping[str, Floats], of: Of) -> Floats:
         """(n,) what it comes to if each cost is wrong by its factor, n times."""
         size = len(next(iter(factors.values()))) if factors else 1

@@ -111,6 +111,18 @@ def test_start_points_and_reset() -> None:
     assert set(KEYS) <= set(defaults())
 
 
+def test_undo_goes_back_change_by_change() -> None:
+    app = explore().run()
+    assert app.button(key="undo").disabled
+    app.select_slider(key="rps").set_value(1000).run()
+    app.select_slider(key="services").set_value(10).run()
+    app.button(key="undo").click().run()
+    assert (app.select_slider(key="rps").value, app.select_slider(key="services").value) == (1000, 2)
+    app.button(key="undo").click().run()
+    assert (app.select_slider(key="rps").value, app.select_slider(key="services").value) == (500, 2)
+    assert app.button(key="undo").disabled
+
+
 def test_another_application_comes_at_its_own_size() -> None:
     app = explore().run()
     app.selectbox(key="app").set_value("bookinfo").run()

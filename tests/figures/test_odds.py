@@ -58,7 +58,7 @@ def test_the_sentence_counts_worlds_and_says_what_is_settled() -> None:
     first, second = (odds_sentence("a", "b", one, "usd_month") for one in KNOWN)
     assert first == (
         "With 11 services a needs less money than b in 10 of 50 worlds that the errors of the costs allow "
-        "(difference, 95 %: $-175 to $775): not settled at 95 %."
+        "(difference, 95 %: -$175 to $775): not settled at 95 %."
     )
     assert second.endswith(": settled at 95 %.")
 

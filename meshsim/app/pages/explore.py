@@ -10,7 +10,7 @@ from meshsim.app.answering import answered
 from meshsim.app.arithmetic import arithmetic
 from meshsim.app.charts import chart
 from meshsim.app.components import traffic
-from meshsim.app.controls import STARTS, Setting, reset, start_from
+from meshsim.app.controls import STARTS, Setting, can_undo, reset, start_from, undo
 from meshsim.app.matters import what_matters
 from meshsim.app.share import share
 from meshsim.app.sureness import how_sure
@@ -20,7 +20,7 @@ from meshsim.figures import numbers as n
 from meshsim.figures.growth import top_crossovers
 from meshsim.figures.metrics import metric_named
 from meshsim.figures.numbers import show_money_in
-from meshsim.figures.words import caption, doubts
+from meshsim.figures.words import caption, doubts, gaps
 from meshsim.formats.limits import NOT_MODELLED, assumptions
 from meshsim.results.rows import ComparisonReport, GrowthReport
 
@@ -97,6 +97,9 @@ def _growth(setting: Setting, simulated: ComparisonReport | None, was_complete: 
     numbered = [f"{number}. {sentence}" for number, sentence in enumerate(said, start=1)]
     if not complete:
         numbered.append("Larger sizes are being worked out.")
+    if simulated is not None and metric not in ("memory", "config", "push"):
+        here = [row for row in report.rows if row.services == setting.services]
+        numbered.append(gaps(simulated.rows, here, metric))
     sampled = any(trace.get("meta") == "sampling" for trace in figure["data"])
     st.html(cards.small(*numbered, caption(metric, sampled=sampled)))
     table = st.expander("The chart as a table", key="growth-table", on_change="rerun")
@@ -134,10 +137,11 @@ def _traffic(setting: Setting) -> None:
 
 
 def _tools(setting: Setting) -> None:
-    with st.popover("Start from", key="starts"):
+    with st.popover("Start over", key="starts"):
         for number, name in enumerate(STARTS):
             st.button(name, key=f"start-{number}", on_click=start_from, args=(name,))
-    st.button("Reset", key="reset", on_click=reset, help="All controls back to where they stood at first.")
+        st.button("Undo", key="undo", on_click=undo, disabled=not can_undo(), help="The last change of the controls.")
+        st.button("Reset", key="reset", on_click=reset, help="All controls back to where they stood at first.")
     metric, log = st.session_state.get("metric", METRICS["p50"].short), st.session_state.get("log", True)
     share(setting, metric=str(metric), log=str(log).lower())
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import streamlit as st
 
 from meshsim.app import instant, runs
@@ -15,6 +17,7 @@ from meshsim.app.text import listed, plain
 from meshsim.app.theme import theme
 from meshsim.engines import select
 from meshsim.figures import alt_text, comparison_figure, headline
+from meshsim.figures.goals import Goals, goal_lines
 from meshsim.figures.numbers import in_currency
 from meshsim.formats.limits import NOT_MODELLED, assumptions
 from meshsim.formats.trace import trace_json
@@ -37,7 +40,11 @@ def render() -> None:
     st.subheader("Files")
     kind = "the simulated numbers" if found.simulated else "approximated numbers; the simulated ones follow in a moment"
     st.markdown(f"They hold {kind}. In each of them stands how to get the same again.")
-    downloads(shown, "report", setting.terms.shown_in)
+    goals = _goals(setting)
+    growth, complete = instant.growth(setting, 0.0)
+    downloads(shown, "report", setting.terms.shown_in, goals, growth if complete else None)
+    if lines := goal_lines(shown.rows, goals):
+        st.markdown(listed(lines))
     _trace(setting)
     _earlier()
     arithmetic(setting, shown)
@@ -47,6 +54,17 @@ def render() -> None:
     left.markdown(listed([*assumptions(shown.provenance), *shown.notes]))
     right.subheader("What is not modelled")
     right.markdown(listed(NOT_MODELLED))
+
+
+def _goals(setting: Setting) -> Goals:
+    """What is asked of a data plane: it is ticked off here, and in the page."""
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        options: dict[str, Any] = {"value": None, "placeholder": "none", "bind": "query-params", "width": 240}
+        late = st.number_input("Goal: p99 within, ms", 0.001, 1e6, key="goal-p99", **options)
+        money = st.number_input(
+            f"Goal: {setting.terms.currency} a month, at most", 0.01, 1e9, key="goal-money", **options
+        )
+    return Goals(late, None if money is None else money / setting.terms.per_usd)
 
 
 def _trace(setting: Setting) -> None:
