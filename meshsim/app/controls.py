@@ -11,12 +11,11 @@ from typing import Any
 import streamlit as st
 
 from meshsim.app import lessons, uploads
-from meshsim.app.terms import USUAL, Terms
+from meshsim.app.terms import USUAL, Terms, catalogued
 from meshsim.app.terms_form import terms_form
 from meshsim.app.text import plain
 from meshsim.figures.numbers import show_money_in
 from meshsim.formats.load import load_application
-from meshsim.scenario import catalog
 from meshsim.scenario.base import MeshsimError
 from meshsim.studies.defaults import DATAPLANES as DEFAULT_DATAPLANES
 
@@ -78,7 +77,7 @@ def own_size(application: str) -> int:
 @lru_cache(maxsize=32)
 def all_sizes(own: int) -> tuple[int, ...]:
     """The steps of the control of services; ``own``: of the application, which may be an uploaded one."""
-    return tuple(sorted({*SIZES, own, *map(own_size, catalog.names("applications"))}))
+    return tuple(sorted({*SIZES, own, *map(own_size, catalogued("applications"))}))
 
 
 def sizes_near(setting: Setting) -> list[int]:
@@ -265,7 +264,7 @@ def offered(asked: list[str]) -> list[str]:
     """The catalogue, what this visitor uploaded, and what a link asks for if it is kept here."""
     own = [*st.session_state.get("uploads", []), *asked, st.session_state.get("app", "")]
     rest = [name for name in dict.fromkeys(own) if "@" in name and uploads.known(name)]
-    return [*catalog.names("applications"), *rest]
+    return [*catalogued("applications"), *rest]
 
 
 def _take_upload() -> None:
@@ -285,7 +284,7 @@ def _take_upload() -> None:
 
 def _few_and_all(asked: list[str]) -> list[str]:
     """The usual data planes, those that the link asks for and those chosen; all of them if that is asked for."""
-    every = catalog.names("dataplanes")
+    every = catalogued("dataplanes")
     wanted = {*DEFAULT_DATAPLANES, *asked, *st.session_state.get("planes", [])}
     shown = every if st.session_state.get("every-plane") else [name for name in every if name in wanted]
     rest = [name for name in shown if name not in DEFAULT_DATAPLANES]

@@ -42,6 +42,7 @@ NOW, CHART, AHEAD = 0, 1, 2
 FAR = 300
 """Services: up to here every size is looked ahead; a larger one takes seconds, and only the next ones are."""
 PATIENCE_S = 120.0
+AGAIN_S = 3.0
 
 
 Line = queue.PriorityQueue[tuple[int, int, int, Place, tuple[float, ...]]]
@@ -67,7 +68,8 @@ class Desk:
         self._urgent: list[Line] = []
         self._others: list[Line] = []
         self._known: OrderedDict[Point, Answer | Exception] = OrderedDict()
-        self._asked: dict[Point, int] = {}
+        self._asked: dict[Point, tuple[int, float]] = {}
+        """How urgently, and when."""
         self._news = threading.Condition()
         self._order = itertools.count()
         for lines, nice in ((self._urgent, 0), (self._others, 10)):
@@ -77,12 +79,19 @@ class Desk:
                 threading.Thread(target=self._serve, args=(line, nice), name="analytic answers", daemon=True).start()
 
     def ask(self, points: Iterable[Point], urgency: int) -> None:
-        """Have these found out; what is known, or was asked for as urgently, is left alone."""
+        """Have these found out; what is known, or was asked for as urgently a moment ago, is left alone.
+
+        A chart that is still looked at is asked for again now and then, and so comes before those that nobody does.
+        """
         by_place: dict[Place, list[float]] = {}
+        now = time.monotonic()
         with self._news:
             for point in points:
-                if point not in self._known and self._asked.get(point, 9) > urgency:
-                    self._asked[point] = urgency
+                before, at = self._asked.get(point, (9, 0.0))
+                if point not in self._known and (
+                    before > urgency or (before == urgency == CHART and now - at > AGAIN_S)
+                ):
+                    self._asked[point] = urgency, now
                     by_place.setdefault(point.place, []).append(point.rps)
         number = next(self._order)
         for at, (place, rates) in enumerate(by_place.items()):

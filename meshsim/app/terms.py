@@ -74,7 +74,7 @@ class Terms:
 
     def machine(self) -> Machine:
         """The node type at this price."""
-        found = catalog.load_machine(self.node)
+        found = node_type(self.node)
         return priced(found, self.usd_hour, self.priced or found.price_date) if self.own_node else found
 
     def dataplane(self, name: str) -> DataPlane:
@@ -134,13 +134,25 @@ def read_terms(text: str) -> Terms | None:
         if name in RANGES and not RANGES[name][0] <= found[name] <= RANGES[name][1]:
             return None
     terms = Terms(**found)
-    known = terms.node in catalog.names("machines") and CODE.fullmatch(terms.currency)
+    known = terms.node in catalogued("machines") and CODE.fullmatch(terms.currency)
     return terms if known and (not terms.priced or DATE.fullmatch(terms.priced)) else None
 
 
 @lru_cache(maxsize=64)
 def _loaded(name: str) -> DataPlane:
     return catalog.load_dataplane(name)
+
+
+@lru_cache(maxsize=64)
+def node_type(name: str) -> Machine:
+    """One of the catalogue, read once: a page needs it at every step of a slider."""
+    return catalog.load_machine(name)
+
+
+@lru_cache(maxsize=8)
+def catalogued(kind: str) -> tuple[str, ...]:
+    """Names of the catalogue, looked up once."""
+    return tuple(catalog.names(kind))
 
 
 def files(terms: Terms, dataplanes: tuple[str, ...]) -> dict[str, str]:

@@ -6,9 +6,8 @@ from typing import Any
 
 import streamlit as st
 
-from meshsim.app.terms import CODE, DATE, RANGES, Terms
+from meshsim.app.terms import CODE, DATE, RANGES, Terms, catalogued, node_type
 from meshsim.app.text import plain
-from meshsim.scenario import catalog
 from meshsim.scenario.machine import Machine
 from meshsim.studies import defaults
 
@@ -16,7 +15,7 @@ from meshsim.studies import defaults
 def terms_form(locked: bool) -> Terms:
     """Draw the form and read it. What cannot be is said, and left as in the catalogue; ``locked``: by a lesson."""
     bound: dict[str, Any] = {"bind": None if locked else "query-params", "persist_state": "session"}
-    machines = catalog.names("machines")
+    machines = catalogued("machines")
     box = st.container(key="control-terms", width="content")
     with box, st.popover("Prices and sidecars", disabled=locked), st.form("terms-form", border=False):
         st.selectbox(
@@ -28,7 +27,7 @@ def terms_form(locked: bool) -> Terms:
             **bound,
         )
         left, right = st.columns(2)
-        node = catalog.load_machine(st.session_state.get("node", defaults.MACHINE))
+        node = node_type(st.session_state.get("node", defaults.MACHINE))
         with left:
             _number(
                 "hour", "Price of a node, an hour", f"{node.usd_hour:g} USD, {node.price_date}", "%.4f", 0.01, bound
