@@ -29,7 +29,7 @@ COSTS = {
 }
 
 STYLE = """<style>
-[data-testid="stBaseButton-primary"] p { color: light-dark(#ffffff, #0e1117); }
+[data-testid^="stBaseButton-primary"] p { color: light-dark(#ffffff, #0e1117); }
 .stMainBlockContainer { padding-top: 4.2rem; padding-bottom: 2rem; }
 .mesh-answer {
   margin: 0; padding: 0.6rem 0.9rem; font-size: 1.02rem; line-height: 1.45;

@@ -50,9 +50,9 @@ def downloads(
     """The buttons. Each file is made when it is asked for; the page in this currency, the tables in US dollars."""
     name = f"meshsim-{'grow' if isinstance(report, GrowthReport) else 'compare'}-{report.application}"
     # The callables run outside of the page: they hold nothing but the report.
-    made = partial(page, report, shown_in, goals, growth)
+    html = partial(page, report, shown_in, goals, growth)
     files = (
-        ("Page, HTML", made, "html", "text/html", "One file: opens offline, prints to PDF."),
+        ("Page, HTML", html, "html", "text/html", "One file: opens offline, prints to PDF."),
         ("Table, CSV", lambda: csv(report), "csv", "text/csv", "Tidy: one line a number, with its unit."),
         ("Table, Parquet", lambda: parquet(report), "parquet", "application/octet-stream", "The same, typed."),
         ("Report, JSON", lambda: report.model_dump_json(by_alias=True, indent=1), "json", "application/json",
