@@ -12,6 +12,7 @@ from meshsim.app.controls import Setting
 from meshsim.app.text import listed, plain
 from meshsim.figures import numbers as n
 from meshsim.figures.numbers import show_money_in
+from meshsim.figures.words import tail_alt
 from meshsim.results.rows import ComparisonReport, Row
 from meshsim.scenario.base import MeshsimError
 from meshsim.studies.spending import Spending, formula
@@ -83,6 +84,8 @@ def _latency(spent: Spending, row: Row) -> None:
         f"{n.interval(row.latency_us.p99, n.latency)}."
     ))  # fmt: skip
     st.dataframe(parts, hide_index=True)
+    if row.tail is not None:
+        st.markdown(plain(tail_alt([row])))
 
 
 def _and_simulated(row: Row, computed: str, shown: str) -> None:

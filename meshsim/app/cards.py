@@ -98,18 +98,25 @@ def progress(share: float, what: str) -> str:
     )
 
 
-def cards(rows: Sequence[Row], refused: Sequence[Refused], sources: Mapping[str, Sources], price_date: str) -> str:
-    """One card a data plane: latency, CPU, memory, money, and what its costs rest on."""
-    made = [_card(row, sources.get(row.dataplane, Sources()), price_date) for row in rows]
+def cards(
+    rows: Sequence[Row],
+    refused: Sequence[Refused],
+    sources: Mapping[str, Sources],
+    price_date: str,
+    titles: Mapping[str, str],
+) -> str:
+    """One card a data plane: latency, CPU, memory, money, and what its costs rest on; ``titles``: in words, by name."""
+    made = [_card(row, sources.get(row.dataplane, Sources()), price_date, titles[row.dataplane]) for row in rows]
     made += [
         f'<section class="mesh-card" style="border-top-color:{look(one.dataplane).colour}">'
-        f"<h3>{escape(one.dataplane)}</h3><p>{escape(one.reason)}</p></section>"
+        f'<h3>{escape(one.dataplane)}</h3><p class="mesh-small">{escape(titles[one.dataplane])}</p>'
+        f"<p>{escape(one.reason)}</p></section>"
         for one in refused
     ]
     return f'<div class="mesh-cards" data-testid="cards">{"".join(made)}</div>'
 
 
-def _card(row: Row, sources: Sources, price_date: str) -> str:
+def _card(row: Row, sources: Sources, price_date: str, title: str) -> str:
     gap = row.difference
     saturated = row.engine == "analytic" and row.utilisation >= 1
     late = [
@@ -126,12 +133,13 @@ def _card(row: Row, sources: Sources, price_date: str) -> str:
         ("a month", f"{n.money(row.usd_month)}{_model_band(row)}<small>prices of {escape(price_date)}</small>"),
     ]
     if row.reality is not None and not saturated:
-        title = "Where the median of a real mesh lies, with a chance of 90 %"
-        lines.append((f'<span title="{title}">real p50</span>', n.real(row, "latency_us_p50", n.latency)))
+        told = "Where the median of a real mesh lies, with a chance of 90 %"
+        lines.append((f'<span title="{told}">real p50</span>', n.real(row, "latency_us_p50", n.latency)))
     listed = "".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in lines)
     return (
         f'<section class="mesh-card" style="border-top-color:{look(row.dataplane).colour}">'
-        f"<h3>{escape(row.dataplane)}</h3><dl>{listed}</dl>{kind([row])}{_reality(row)}</section>"
+        f'<h3>{escape(row.dataplane)}</h3><p class="mesh-small">{escape(title)}</p>'
+        f"<dl>{listed}</dl>{kind([row])}{_reality(row)}</section>"
     )
 
 

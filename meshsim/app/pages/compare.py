@@ -16,7 +16,7 @@ from meshsim.app.text import plain
 from meshsim.app.theme import theme
 from meshsim.figures import numbers as n
 from meshsim.figures.pair import pair_alt, pair_figure, pair_sentence
-from meshsim.figures.words import caveats
+from meshsim.figures.words import caveats, tail_alt
 from meshsim.results.rows import Estimate, Row
 from meshsim.scenario import catalog
 from meshsim.scenario.base import MeshsimError
@@ -49,7 +49,8 @@ def render() -> None:
         st.warning(plain(str(done.error)))
     else:
         st.html(cards.progress(1.0, "Simulated on the same random numbers, so what A and B have in common cancels."))
-    for name, row in (("A", shown.a), ("B", shown.b)):
+    sides = {"A": shown.a, "B": shown.b}
+    for name, row in sides.items():
         for warning in caveats([row]):
             st.warning(plain(f"{name}: {warning}"))
     chart(
@@ -57,6 +58,11 @@ def render() -> None:
         alt=pair_alt(shown.a, shown.b, shown.difference),
         key="pair",
     )
+    tails = [
+        row.model_copy(update={"dataplane": f"{name}, {row.dataplane}"}) for name, row in sides.items() if row.tail
+    ]
+    if tails:
+        st.markdown(plain(tail_alt(tails)))
     st.table(_table(shown))
     with st.popover("Copy link", key="share"):
         st.code(permalink(str(st.context.url or "http://localhost:8501/compare"), setting, a=written(a),

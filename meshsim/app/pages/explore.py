@@ -45,6 +45,7 @@ def render() -> None:
             shown.refused or found.approximated.refused,
             instant.sources(setting),
             shown.provenance.price_date,
+            {name: setting.terms.dataplane(name).title for name in setting.dataplanes},
         )
     )
     arithmetic(setting, shown)
