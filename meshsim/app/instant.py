@@ -41,6 +41,8 @@ NOW, CHART, AHEAD = 0, 1, 2
 """How urgent: an answer that is waited for, the rest of the chart, what may be asked next."""
 FAR = 300
 """Services: up to here every size is looked ahead; a larger one takes seconds, and only the next ones are."""
+QUICK = 100
+"""Services: up to here a point of the chart takes a moment, and is not left to those that give way."""
 PATIENCE_S = 120.0
 AGAIN_S = 3.0
 
@@ -60,7 +62,7 @@ class Point:
 class Desk:
     """Processes, the questions that wait for them, and the answers.
 
-    As many processes again, which give way to all others, serve what nobody waits for: one such question, a plan of
+    As many processes again, which give way to all others, serve what can wait: one such question, a plan of
     1,000 services, may take seconds, and no answer is to wait behind it.
     """
 
@@ -95,7 +97,8 @@ class Desk:
                     by_place.setdefault(point.place, []).append(point.rps)
         number = next(self._order)
         for at, (place, rates) in enumerate(by_place.items()):
-            lines = self._urgent if urgency == NOW else self._others
+            soon = urgency == NOW or (urgency == CHART and place.services <= QUICK)
+            lines = self._urgent if soon else self._others
             # The same plan always at the same process, which keeps it.
             line = lines[crc32(repr(place).encode()) % len(lines)]
             # Of what is not waited for the latest first: that is where the visitor is.
