@@ -146,7 +146,7 @@ def test_the_simulation_replaces_the_approximation_and_says_how_sure_it_is() -> 
 
 
 def test_the_chart_is_there_as_a_table(monkeypatch: pytest.MonkeyPatch) -> None:
-    from meshsim.app.pages.explore import growth_table
+    from meshsim.app.tables import growth_table
 
     monkeypatch.setattr(instant, "CURVE", (10, 30))  # the larger sizes take seconds and show nothing else
     setting = HERE.at(dataplanes=("no-mesh", "linkerd"))
@@ -161,6 +161,13 @@ def test_the_chart_is_there_as_a_table(monkeypatch: pytest.MonkeyPatch) -> None:
     app.run()
     assert not app.exception
     assert len(app.dataframe) == 1
+    app = alone("report", planes="linkerd").run()
+    app.session_state["report-table"] = True
+    app.run()
+    assert not app.exception
+    (shown,) = app.dataframe
+    assert shown.value.loc["linkerd", "CPU, cores"] > 0
+    assert shown.value.loc["linkerd", "p50"].endswith((" µs", " ms"))
 
 
 def test_what_is_instant_is_what_the_study_says() -> None:

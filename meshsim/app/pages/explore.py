@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pandas as pd
 import streamlit as st
 
 from meshsim.app import cards, instant
@@ -14,15 +13,14 @@ from meshsim.app.controls import STARTS, Setting, can_undo, reset, start_from, u
 from meshsim.app.matters import what_matters
 from meshsim.app.share import share
 from meshsim.app.sureness import how_sure
+from meshsim.app.tables import as_table, growth_table, with_simulation
 from meshsim.app.text import listed
 from meshsim.figures import METRICS, alt_text, growth_figure
-from meshsim.figures import numbers as n
 from meshsim.figures.growth import top_crossovers
-from meshsim.figures.metrics import metric_named
 from meshsim.figures.numbers import show_money_in
 from meshsim.figures.words import caption, doubts, gaps
 from meshsim.formats.limits import NOT_MODELLED, assumptions
-from meshsim.results.rows import ComparisonReport, GrowthReport
+from meshsim.results.rows import ComparisonReport
 
 POLL_S = 0.4
 CHART_HEIGHT = 330
@@ -103,27 +101,7 @@ def _growth(setting: Setting, simulated: ComparisonReport | None, was_complete: 
         numbered.append(gaps(simulated.rows, here, metric))
     sampled = any(trace.get("meta") == "sampling" for trace in figure["data"])
     st.html(cards.small(*numbered, caption(metric, sampled=sampled)))
-    table = st.expander("The chart as a table", key="growth-table", on_change="rerun")
-    if table.open:
-        table.dataframe(growth_table(report, simulated, metric))
-
-
-def growth_table(report: GrowthReport, simulated: ComparisonReport | None, metric: str) -> pd.DataFrame:
-    """What the chart shows: a row a size, a column a data plane, the values in words with unit and interval."""
-    what = metric_named(metric)
-    rows = [*report.rows, *(with_simulation(report, simulated, metric).rows if simulated else [])]
-    said = {(row.services, row.dataplane): n.interval(what.of(row), what.show) for row in rows}  # simulated ones last
-    sizes = sorted({services for services, _ in said})
-    planes = list(dict.fromkeys(row.dataplane for row in rows))
-    cells = [[said.get((services, plane), "") for plane in planes] for services in sizes]
-    return pd.DataFrame(cells, columns=planes, index=pd.Index(sizes, name="services"))
-
-
-def with_simulation(report: GrowthReport, simulated: ComparisonReport | None, metric: str) -> GrowthReport:
-    """Simulated points on the analytic curve, for what is simulated and not computed."""
-    if simulated is None or metric in ("memory", "config", "push"):
-        return report
-    return report.model_copy(update={"rows": simulated.rows, "curve": report.rows})
+    as_table(growth_table(report, simulated, metric), "growth-table")
 
 
 def _traffic(setting: Setting) -> None:

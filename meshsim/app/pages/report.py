@@ -13,6 +13,7 @@ from meshsim.app.charts import chart
 from meshsim.app.controls import Setting
 from meshsim.app.downloads import downloads
 from meshsim.app.share import share
+from meshsim.app.tables import as_table, comparison_table
 from meshsim.app.text import listed, plain
 from meshsim.app.theme import theme
 from meshsim.engines import select
@@ -49,6 +50,7 @@ def render() -> None:
     _earlier()
     arithmetic(setting, shown)
     chart(comparison_figure(shown, theme=theme()), alt=alt_text(shown), key="report-comparison")
+    as_table(comparison_table(shown.rows), "report-table")
     left, right = st.columns(2)
     left.subheader("What is assumed")
     left.markdown(listed([*assumptions(shown.provenance), *shown.notes]))

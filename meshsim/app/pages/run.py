@@ -8,6 +8,7 @@ from meshsim.app import cards, instant, runs, uploads
 from meshsim.app.charts import chart
 from meshsim.app.controls import Setting, controls
 from meshsim.app.downloads import downloads
+from meshsim.app.tables import as_table, comparison_table, growth_table
 from meshsim.app.text import plain
 from meshsim.app.theme import theme
 from meshsim.figures import METRICS, alt_text, comparison_figure, growth_figure, headline
@@ -153,11 +154,13 @@ def _growth(report: GrowthReport) -> None:
         alt=alt_text(report, metric),
         key="run-growth",
     )
+    as_table(growth_table(report, None, metric), "run-growth-table")
     st.markdown(plain(caption(metric)))
 
 
 def _comparison(report: ComparisonReport) -> None:
     chart(comparison_figure(report, theme=theme()), alt=alt_text(report), key="run-comparison")
+    as_table(comparison_table(report.rows), "run-table")
 
 
 def _seconds(value: float) -> str:
