@@ -852,11 +852,14 @@ def schema(kind: str | None) -> None:
 @cli.command()
 @click.option("--port", type=int, default=8501, show_default=True, help="On localhost.")
 @click.option("--browser/--no-browser", default=True, help="Open it in a browser.")
-def app(port: int, browser: bool) -> int:
+@click.option("--lessons", type=click.Path(path_type=Path), metavar="FOLDER",
+              help="Presets of your own for ?lesson=NAME: FOLDER/NAME.yaml (docs/app.md).")  # fmt: skip
+def app(port: int, browser: bool, lessons: Path | None) -> int:
     """Start the web app on this machine."""
-    from meshsim.app.launch import command
+    from meshsim.app.launch import command, environment
 
-    return subprocess.run(command(port, open_browser=browser), check=False).returncode
+    argv = command(port, open_browser=browser)
+    return subprocess.run(argv, check=False, env=environment(lessons)).returncode
 
 
 # Printing ----------------------------------------------------------------------------------------------------------

@@ -95,21 +95,25 @@ def simulated(
         "requests": setting.requests,
         "seed": setting.seed,
         "costs": approximate.costs(),
+        "machine": setting.terms.machine(),
         "on_progress": on_progress,
         "should_stop": should_stop,
     }
+    planes = [setting.terms.dataplane(name) for name in setting.dataplanes]
+    own = setting.terms.words()
     if at_own_size(setting):
-        found = compare(source, setting.dataplanes, float(setting.rps), **common).report
-        return found.model_copy(update={"provenance": _with_command(found.provenance, setting)})
+        found = compare(source, planes, float(setting.rps), **common).report
+        changes = {"provenance": _with_command(found.provenance, setting), "notes": [*found.notes, *own]}
+        return found.model_copy(update=changes)
     sizes = [setting.services]
-    grown = grow(source, sizes, setting.dataplanes, setting.own_rps, "per-service", **common).report
+    grown = grow(source, sizes, planes, setting.own_rps, "per-service", **common).report
     return ComparisonReport(
         application=grown.application,
         rps=float(setting.rps),
         rows=grown.rows,
         provenance=_with_command(grown.provenance, setting),
         refused=grown.refused,
-        notes=grown.notes,
+        notes=[*grown.notes, *own],
         partial=grown.partial,
     )
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from meshsim.app import uploads
+from meshsim.app.terms import USUAL, Terms
 from meshsim.costs.books import Costs
 from meshsim.engines import analytic
-from meshsim.plan.plan import Plan
 from meshsim.results.rows import Refused, Row
 from meshsim.scenario.base import MeshsimError
 from meshsim.scenario.catalog import load_costs
@@ -23,6 +23,7 @@ from meshsim.studies.grow import keep_pace
 from meshsim.studies.inputs import Inputs, Settings, prepare_points, read_inputs
 from meshsim.studies.reality import with_reality
 from meshsim.studies.setup import Prepared
+from meshsim.studies.spending import Spending, spending
 
 KEPT_PLANS = 64
 """The largest, 2,000 services, takes some tens of MiB."""
@@ -35,6 +36,7 @@ class Place:
     application: str
     services: int
     dataplane: str
+    terms: Terms = USUAL
 
 
 @dataclass(frozen=True)
@@ -42,8 +44,8 @@ class Approximation:
     """The row of one plan at one rate, and what its costs rest on."""
 
     row: Row
-    sources: dict[str, float]
-    """Share of the CPU of proxies and kernel by the source of its costs: measured, published, derived, assumed."""
+    spent: Spending
+    """What CPU, memory and money of the row are made of."""
 
 
 Answer = Approximation | Refused
@@ -56,15 +58,15 @@ def costs() -> Costs:
 
 
 @lru_cache(maxsize=256)
-def inputs(application: str, dataplane: str) -> Inputs:
-    """The application, the data plane, the usual machine and costs, read in."""
-    return read_inputs(uploads.source(application), [dataplane], defaults.MACHINE, costs())
+def inputs(application: str, dataplane: str, terms: Terms = USUAL) -> Inputs:
+    """The application, the data plane and the machine on these terms, the usual costs; read in."""
+    return read_inputs(uploads.source(application), [terms.dataplane(dataplane)], terms.machine(), costs())
 
 
 @lru_cache(maxsize=KEPT_PLANS)
 def prepared(place: Place) -> Prepared:
     """Ready to be lowered (``.plan``, kept too), at the usual rate for this size; a load beyond it is not refused."""
-    read_in = inputs(place.application, place.dataplane)
+    read_in = inputs(place.application, place.dataplane, place.terms)
     growth = place.services / len(read_in.application.services)
     settings = Settings("L7", defaults.GROW_REQUESTS, None, 1, "auto", "spread", defaults.GROW_SAMPLE)
     (one,) = prepare_points(keep_pace(read_in, growth), settings, defaults.RPS * growth, place.services)
@@ -85,16 +87,6 @@ def at_rates(place: Place, rates: Sequence[float]) -> list[Answer]:
     for rate in rates:
         result = analytic.solve(plan, rate)
         row = with_reality(estimated_row(result, place.dataplane, place.services, ready.machine), ready)
-        found.append(Approximation(row, _sources(ready, plan, result.cores_by_tag.tolist())))
+        spent = spending(plan, ready.costs, row, ready.machine, result.cores_by_tag.tolist())
+        found.append(Approximation(row, spent))
     return found
-
-
-def _sources(ready: Prepared, plan: Plan, cores_by_tag: Sequence[float]) -> dict[str, float]:
-    table = ready.costs.table
-    by: dict[str, float] = {}
-    for tag, cores in zip(plan.tags, cores_by_tag, strict=True):
-        if tag.component in ("proxy", "kernel", "agent") and tag.operation in table:
-            source = table[tag.operation][0].source
-            by[source] = by.get(source, 0.0) + cores
-    total = sum(by.values())
-    return {source: cores / total for source, cores in by.items()} if total else {}

@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from html import escape
 
 from meshsim.figures import numbers as n
 from meshsim.figures.palette import look
 from meshsim.results.rows import Estimate, Refused, Row
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Share of what a data plane adds by the source of its costs: measured, published, derived, assumed."""
+
+    cpu: Mapping[str, float] = field(default_factory=dict)
+    memory: Mapping[str, float] = field(default_factory=dict)
+
 
 ANALYTIC = "analytic", "Queueing approximations, at once and without an interval; a simulation follows."
 SIMULATED = "simulated", "From simulated requests; the interval is the 95 % sampling error of this run."
@@ -19,7 +29,7 @@ COSTS = {
 }
 
 STYLE = """<style>
-[data-testid="stBaseButton-primary"] p { color: light-dark(#ffffff, #0e1117); }
+[data-testid^="stBaseButton-primary"] p { color: light-dark(#ffffff, #0e1117); }
 .stMainBlockContainer { padding-top: 4.2rem; padding-bottom: 2rem; }
 .mesh-answer {
   margin: 0; padding: 0.6rem 0.9rem; font-size: 1.02rem; line-height: 1.45;
@@ -89,19 +99,24 @@ def progress(share: float, what: str) -> str:
 
 
 def cards(
-    rows: Sequence[Row], refused: Sequence[Refused], sources: Mapping[str, Mapping[str, float]], price_date: str
+    rows: Sequence[Row],
+    refused: Sequence[Refused],
+    sources: Mapping[str, Sources],
+    price_date: str,
+    titles: Mapping[str, str],
 ) -> str:
-    """One card a data plane: latency, CPU, memory, money, and what its costs rest on."""
-    made = [_card(row, sources.get(row.dataplane, {}), price_date) for row in rows]
+    """One card a data plane: latency, CPU, memory, money, and what its costs rest on; ``titles``: in words, by name."""
+    made = [_card(row, sources.get(row.dataplane, Sources()), price_date, titles[row.dataplane]) for row in rows]
     made += [
         f'<section class="mesh-card" style="border-top-color:{look(one.dataplane).colour}">'
-        f"<h3>{escape(one.dataplane)}</h3><p>{escape(one.reason)}</p></section>"
+        f'<h3>{escape(one.dataplane)}</h3><p class="mesh-small">{escape(titles[one.dataplane])}</p>'
+        f"<p>{escape(one.reason)}</p></section>"
         for one in refused
     ]
     return f'<div class="mesh-cards" data-testid="cards">{"".join(made)}</div>'
 
 
-def _card(row: Row, sources: Mapping[str, float], price_date: str) -> str:
+def _card(row: Row, sources: Sources, price_date: str, title: str) -> str:
     gap = row.difference
     saturated = row.engine == "analytic" and row.utilisation >= 1
     late = [
@@ -113,19 +128,18 @@ def _card(row: Row, sources: Mapping[str, float], price_date: str) -> str:
         late = [("latency", f"overloaded<small>saturates at {n.digits(row.goodput_rps)} requests/s</small>")]
     lines = [
         *late,
-        ("CPU", f"{n.cores(row.cpu_cores.total)}"),
-        ("memory", f"{n.memory(row.memory_mib)}"),
-        (
-            f'<span title="Prices of {escape(price_date)}">a month</span>',
-            f"{n.dollars(row.usd_month)}{_model_band(row)}",
-        ),
+        ("CPU", f"{n.cores(row.cpu_cores.total)}{_rests_on(sources.cpu)}"),
+        ("memory", f"{n.memory(row.memory_mib)}{_rests_on(sources.memory)}"),
+        ("a month", f"{n.money(row.usd_month)}{_model_band(row)}<small>prices of {escape(price_date)}</small>"),
     ]
     if row.reality is not None and not saturated:
-        lines.append(("p50 of real meshes", n.real(row, "latency_us_p50", n.latency)))
+        told = "Where the median of a real mesh lies, with a chance of 90 %"
+        lines.append((f'<span title="{told}">real p50</span>', n.real(row, "latency_us_p50", n.latency)))
     listed = "".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in lines)
     return (
         f'<section class="mesh-card" style="border-top-color:{look(row.dataplane).colour}">'
-        f"<h3>{escape(row.dataplane)}</h3><dl>{listed}</dl>{kind([row])}{_rests_on(sources)}{_reality(row)}</section>"
+        f'<h3>{escape(row.dataplane)}</h3><p class="mesh-small">{escape(title)}</p>'
+        f"<dl>{listed}</dl>{kind([row])}{_reality(row)}</section>"
     )
 
 
@@ -142,7 +156,7 @@ def _reality(row: Row) -> str:
 
 def _model_band(row: Row) -> str:
     """How far the errors of the costs could move the money, unless what is reserved sets the price."""
-    band = n.band(row.model_error.usd_month, n.dollars)
+    band = n.band(row.model_error.usd_month, n.money)
     return "" if len(set(band.split(" to "))) == 1 else f"<small>model {band}</small>"
 
 
@@ -159,4 +173,5 @@ def _rests_on(sources: Mapping[str, float]) -> str:
         return ""
     most = max(sources, key=lambda name: sources[name])
     said = "; ".join(f"{share:.0%} {COSTS[name]}" for name, share in sorted(sources.items(), key=lambda one: -one[1]))
-    return badge(f"costs {sources[most]:.0%} {most}", f"CPU of proxies and kernel by the source of its costs: {said}")
+    title = f"What the data plane adds, by the source of its costs: {said}"
+    return f'<small title="{escape(title)}">{sources[most]:.0%} {most}</small>'

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import io
+from functools import partial
 
 import streamlit as st
 
+from meshsim.figures.goals import Goals
+from meshsim.figures.numbers import Currency, in_currency
 from meshsim.formats.page import comparison_page, growth_page
 from meshsim.results.rows import ComparisonReport, GrowthReport
 from meshsim.studies.table import tidy
@@ -14,9 +17,12 @@ from meshsim.studies.version import model_version
 Report = ComparisonReport | GrowthReport
 
 
-def page(report: Report) -> str:
-    """One HTML file, about 5 MB, nearly all of it plotly.js."""
-    return growth_page(report) if isinstance(report, GrowthReport) else comparison_page(report)
+def page(report: Report, shown_in: Currency, goals: Goals | None = None, growth: GrowthReport | None = None) -> str:
+    """One HTML file, about 5 MB, nearly all of it plotly.js. ``goals`` and ``growth`` are for a comparison."""
+    with in_currency(shown_in):
+        if isinstance(report, GrowthReport):
+            return growth_page(report)
+        return comparison_page(report, goals=goals, growth=growth)
 
 
 def csv(report: Report) -> str:
@@ -38,12 +44,15 @@ def parquet(report: Report) -> bytes:
     return buffer.getvalue()
 
 
-def downloads(report: Report, key: str) -> None:
-    """The buttons. Each file is made when it is asked for."""
+def downloads(
+    report: Report, key: str, shown_in: Currency, goals: Goals | None = None, growth: GrowthReport | None = None
+) -> None:
+    """The buttons. Each file is made when it is asked for; the page in this currency, the tables in US dollars."""
     name = f"meshsim-{'grow' if isinstance(report, GrowthReport) else 'compare'}-{report.application}"
     # The callables run outside of the page: they hold nothing but the report.
+    html = partial(page, report, shown_in, goals, growth)
     files = (
-        ("Page, HTML", lambda: page(report), "html", "text/html", "One file: opens offline, prints to PDF."),
+        ("Page, HTML", html, "html", "text/html", "One file: opens offline, prints to PDF."),
         ("Table, CSV", lambda: csv(report), "csv", "text/csv", "Tidy: one line a number, with its unit."),
         ("Table, Parquet", lambda: parquet(report), "parquet", "application/octet-stream", "The same, typed."),
         ("Report, JSON", lambda: report.model_dump_json(by_alias=True, indent=1), "json", "application/json",

@@ -23,25 +23,32 @@ from zlib import crc32
 
 from meshsim.app import approximate, uploads
 from meshsim.app.approximate import Answer, Approximation, Place
+from meshsim.app.cards import Sources
 from meshsim.app.controls import RATES, Setting, all_sizes, sizes_near
+from meshsim.app.terms import Terms
 from meshsim.results.rows import ComparisonReport, GrowthReport, Provenance, Refused, Row
+from meshsim.scenario.base import MeshsimError
 from meshsim.studies.grow import analytic_crossovers
 from meshsim.studies.inputs import BASELINE, Settings
 from meshsim.studies.point import plain_difference
 from meshsim.studies.question import Common, ask
 from meshsim.studies.setup import Prepared
+from meshsim.studies.spending import Spending
 
 CURVE = (10, 30, 100, 300, 1000)
-KEPT_ROWS = 50_000
+KEPT_ROWS = 20_000
 NOW, CHART, AHEAD = 0, 1, 2
 """How urgent: an answer that is waited for, the rest of the chart, what may be asked next."""
 FAR = 300
 """Services: up to here every size is looked ahead; a larger one takes seconds, and only the next ones are."""
+QUICK = 100
+"""Services: up to here a point of the chart takes a moment, and is not left to those that give way."""
 PATIENCE_S = 120.0
+AGAIN_S = 3.0
 
 
-Line = queue.PriorityQueue[tuple[int, int, Place, tuple[float, ...]]]
-"""Urgency, order, plan, rates."""
+Line = queue.PriorityQueue[tuple[int, int, int, Place, tuple[float, ...]]]
+"""Urgency, order of asking, place in the question, plan, rates."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +62,7 @@ class Point:
 class Desk:
     """Processes, the questions that wait for them, and the answers.
 
-    As many processes again, which give way to all others, serve what nobody waits for: one such question, a plan of
+    As many processes again, which give way to all others, serve what can wait: one such question, a plan of
     1,000 services, may take seconds, and no answer is to wait behind it.
     """
 
@@ -63,7 +70,8 @@ class Desk:
         self._urgent: list[Line] = []
         self._others: list[Line] = []
         self._known: OrderedDict[Point, Answer | Exception] = OrderedDict()
-        self._asked: dict[Point, int] = {}
+        self._asked: dict[Point, tuple[int, float]] = {}
+        """How urgently, and when."""
         self._news = threading.Condition()
         self._order = itertools.count()
         for lines, nice in ((self._urgent, 0), (self._others, 10)):
@@ -73,20 +81,28 @@ class Desk:
                 threading.Thread(target=self._serve, args=(line, nice), name="analytic answers", daemon=True).start()
 
     def ask(self, points: Iterable[Point], urgency: int) -> None:
-        """Have these found out; what is known, or was asked for as urgently, is left alone."""
+        """Have these found out; what is known, or was asked for as urgently a moment ago, is left alone.
+
+        A chart that is still looked at is asked for again now and then, and so comes before those that nobody does.
+        """
         by_place: dict[Place, list[float]] = {}
+        now = time.monotonic()
         with self._news:
             for point in points:
-                if point not in self._known and self._asked.get(point, 9) > urgency:
-                    self._asked[point] = urgency
+                before, at = self._asked.get(point, (9, 0.0))
+                if point not in self._known and (
+                    before > urgency or (before == urgency == CHART and now - at > AGAIN_S)
+                ):
+                    self._asked[point] = urgency, now
                     by_place.setdefault(point.place, []).append(point.rps)
-        for place, rates in by_place.items():
-            # Of what may be asked next the latest first: that is where the visitor is.
-            number = next(self._order)
-            lines = self._urgent if urgency == NOW else self._others
+        number = next(self._order)
+        for at, (place, rates) in enumerate(by_place.items()):
+            soon = urgency == NOW or (urgency == CHART and place.services <= QUICK)
+            lines = self._urgent if soon else self._others
             # The same plan always at the same process, which keeps it.
             line = lines[crc32(repr(place).encode()) % len(lines)]
-            line.put((urgency, -number if urgency == AHEAD else number, place, tuple(rates)))
+            # Of what is not waited for the latest first: that is where the visitor is.
+            line.put((urgency, number if urgency == NOW else -number, at, place, tuple(rates)))
 
     def get(self, points: Sequence[Point], wait_s: float) -> dict[Point, Answer]:
         """Those that are known within ``wait_s`` seconds. Raises what went wrong with one of them."""
@@ -105,7 +121,7 @@ class Desk:
     def _serve(self, line: Line, nice: int) -> None:
         process: subprocess.Popen[bytes] | None = None
         while True:
-            _, _, place, rates = line.get()
+            *_, place, rates = line.get()
             with self._news:
                 rates = tuple(rate for rate in rates if Point(place, rate) not in self._known)
             if not rates:
@@ -152,7 +168,7 @@ def desk() -> Desk:
 
 def name(setting: Setting) -> str:
     """Of the application, as its file says."""
-    return approximate.inputs(setting.application, setting.dataplanes[0]).application.name
+    return approximate.inputs(setting.application, setting.dataplanes[0], setting.terms).application.name
 
 
 def rate_at(setting: Setting, services: int) -> float:
@@ -162,7 +178,7 @@ def rate_at(setting: Setting, services: int) -> float:
 
 def place(setting: Setting, dataplane: str, services: int | None = None) -> Place:
     """A plan of this setting; ``services``: another size than where we are."""
-    return Place(setting.application, setting.services if services is None else services, dataplane)
+    return Place(setting.application, setting.services if services is None else services, dataplane, setting.terms)
 
 
 def prepared(setting: Setting, dataplane: str) -> Prepared:
@@ -174,7 +190,7 @@ def at_rate(setting: Setting, dataplane: str, requests: int, seed: int) -> Prepa
     """The scenario of one data plane where we are, to be simulated at its rate; a load beyond it is refused."""
     ready = prepared(setting, dataplane)
     settings = Settings("L7", requests, None, seed, "auto", "spread")
-    inputs = approximate.inputs(setting.application, dataplane)
+    inputs = approximate.inputs(setting.application, dataplane, setting.terms)
     rps = rate_at(setting, setting.services)
     return replace(ready, scenario=settings.scenario(inputs, dataplane, rps, setting.services))
 
@@ -189,34 +205,55 @@ def answers(setting: Setting) -> list[Answer]:
     points = _points(setting, setting.services)
     desk().ask(points, NOW)
     known = desk().get(points, PATIENCE_S)
-    return [known[point] for point in points if point in known]
+    if len(known) < len(points):
+        raise MeshsimError(f"no answer within {PATIENCE_S:.0f} s: the machine is busy; try again, or fewer services")
+    return [known[point] for point in points]
 
 
 def rows(setting: Setting) -> list[Row]:
     """One row a data plane that can be asked for this, with differences to the baseline."""
-    return _with_differences(setting, [one.row for one in answers(setting) if isinstance(one, Approximation)])
+    return comparison(setting).rows
 
 
-def refused(setting: Setting) -> list[Refused]:
-    """The others, with the reason."""
-    return [one for one in answers(setting) if isinstance(one, Refused)]
-
-
+@lru_cache(maxsize=256)
 def comparison(setting: Setting) -> ComparisonReport:
     """The report of ``compare --engine analytic`` where we are. MeshsimError for wrong input."""
+    found = answers(setting)
+    rows = [one.row for one in found if isinstance(one, Approximation)]
     return ComparisonReport(
         application=name(setting),
         rps=float(setting.rps),
-        rows=rows(setting),
-        refused=refused(setting),
+        rows=_with_differences(setting, rows),
+        refused=[one for one in found if isinstance(one, Refused)],
         provenance=provenance(setting),
         notes=notes(setting),
     )
 
 
-def sources(setting: Setting) -> dict[str, dict[str, float]]:
-    """By data plane: share of the CPU of proxies and kernel by the source of its costs."""
-    return {one.row.dataplane: one.sources for one in answers(setting) if isinstance(one, Approximation)}
+@lru_cache(maxsize=256)
+def sources(setting: Setting) -> dict[str, Sources]:
+    """By data plane: what its CPU and its memory rest on."""
+    found = {name: one.spent for name, one in approximations(setting).items()}
+    return {name: Sources(spent.sources("cores"), spent.sources("mib")) for name, spent in found.items()}
+
+
+def approximations(setting: Setting) -> dict[str, Approximation]:
+    """By data plane, what there is where we are."""
+    return {one.row.dataplane: one for one in answers(setting) if isinstance(one, Approximation)}
+
+
+def spendings(setting: Setting, dataplanes: Sequence[str]) -> dict[str, list[Spending]]:
+    """By data plane, at those sizes of the chart that all of them are known at by now; ascending."""
+    at = {size: {point.place.dataplane: point for point in _points(setting, size)} for size in sizes(setting)}
+    known = desk().get([point for points in at.values() for point in points.values()], 0.0)
+    found: dict[str, list[Spending]] = {name: [] for name in dataplanes}
+    for points in at.values():
+        here = [known.get(points[name]) for name in dataplanes]
+        if all(isinstance(one, Approximation) for one in here):
+            for name, one in zip(dataplanes, here, strict=True):
+                assert isinstance(one, Approximation)
+                found[name].append(one.spent)
+    return found
 
 
 def sizes(setting: Setting) -> list[int]:
@@ -275,10 +312,11 @@ def _look_ahead(setting: Setting) -> None:
 
 
 @lru_cache(maxsize=256)
-def _asked(application: str, dataplanes: tuple[str, ...]) -> tuple[Provenance, tuple[str, ...]]:
+def _asked(application: str, dataplanes: tuple[str, ...], terms: Terms) -> tuple[Provenance, tuple[str, ...]]:
     """Hashes and the reader's notes, which no rate changes."""
-    common: Common = {"engine": "analytic", "costs": approximate.costs()}
-    asked = ask(uploads.source(application), dataplanes, common, requests=1000, may_approximate=True)
+    common: Common = {"engine": "analytic", "costs": approximate.costs(), "machine": terms.machine()}
+    planes = [terms.dataplane(name) for name in dataplanes]
+    asked = ask(uploads.source(application), planes, common, requests=1000, may_approximate=True)
     return asked.provenance("grow"), asked.inputs.notes
 
 
@@ -286,13 +324,13 @@ def provenance(setting: Setting) -> Provenance:
     """What it takes to get the same numbers again."""
     from meshsim.app.links import as_cli
 
-    found, _ = _asked(setting.application, setting.dataplanes)
+    found, _ = _asked(setting.application, setting.dataplanes, setting.terms)
     return found.model_copy(update={"command": as_cli(setting, "analytic")})
 
 
 def notes(setting: Setting) -> list[str]:
     """What the reader of the application assumed."""
-    return list(_asked(setting.application, setting.dataplanes)[1])
+    return [*_asked(setting.application, setting.dataplanes, setting.terms)[1], *setting.terms.words()]
 
 
 def _with_differences(setting: Setting, found: Sequence[Row]) -> list[Row]:

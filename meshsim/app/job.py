@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 from meshsim.app.runs import BEAT_S, Question, read_question, write
+from meshsim.app.terms import with_files
 from meshsim.results.rows import ComparisonReport, GrowthReport
 from meshsim.scenario.base import MeshsimError
 from meshsim.studies.compare import compare
@@ -58,21 +59,25 @@ def answer(asked: Question, on_progress: Progress | None = None, should_stop: St
     common: Common = {
         "requests": asked.requests,
         "seed": asked.seed,
+        "machine": asked.terms.machine(),
         "on_progress": on_progress,
         "should_stop": should_stop,
     }
+    planes = [asked.terms.dataplane(name) for name in asked.dataplanes]
     if asked.kind == "compare" and asked.sizes == (asked.own,):
-        report = compare(asked.application, asked.dataplanes, asked.rps, **common).report
+        report = compare(asked.application, planes, asked.rps, **common).report
         return _written(report, asked), report.partial
-    grown = grow(asked.application, asked.sizes, asked.dataplanes, asked.rps, "per-service", **common).report
+    grown = grow(asked.application, asked.sizes, planes, asked.rps, "per-service", **common).report
     return _written(grown, asked), grown.partial
 
 
 def _written(report: ComparisonReport | GrowthReport, asked: Question) -> str:
-    """As JSON; an uploaded file is called as its owner calls it."""
+    """As JSON; an uploaded file is called as its owner calls it, and own terms by the files that hold them."""
     command = report.provenance.command.replace(asked.application, Path(asked.application).name)
+    command = with_files(command, asked.terms, asked.dataplanes)
     provenance = report.provenance.model_copy(update={"command": command})
-    return report.model_copy(update={"provenance": provenance}).model_dump_json(by_alias=True)
+    changes = {"provenance": provenance, "notes": [*report.notes, *asked.terms.words()]}
+    return report.model_copy(update=changes).model_dump_json(by_alias=True)
 
 
 if __name__ == "__main__":

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib.resources import files
+from pathlib import Path
 
 from meshsim.scenario.base import MeshsimError
 
+LESSONS = "MESHSIM_LESSONS"
+"""Environment variable with the folder of a teacher's own lessons."""
 SETTINGS = {
     "server.address": "localhost",
     "browser.gatherUsageStats": "false",
@@ -17,6 +21,15 @@ SETTINGS = {
     "theme.dark.primaryColor": "#8ec2ff",
 }
 """As in .streamlit/config.toml, which an installed package does not have."""
+
+
+def environment(lessons: Path | None = None) -> dict[str, str]:
+    """Of the server: with the folder of a teacher's own lessons. MeshsimError if it is none."""
+    if lessons is None:
+        return dict(os.environ)
+    if not lessons.is_dir():
+        raise MeshsimError(f"lessons: {lessons} received; no such folder")
+    return {**os.environ, LESSONS: str(lessons.resolve())}
 
 
 def command(port: int = 8501, *, open_browser: bool = True) -> list[str]:

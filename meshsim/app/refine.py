@@ -14,19 +14,23 @@ REST_S = 0.8
 POLL_S = 0.4
 
 
-def refine(question: Asked, what: str) -> None:
-    """A line that says how far the simulation is. Draws the page again when it is done: then it is in ``ANSWERS``."""
-    st.fragment(run_every=POLL_S)(_look_in)(question, what)
+def refine(question: Asked, what: str, topic: str = "") -> None:
+    """A line that says how far the simulation is. Draws the page again when it is done: then it is in ``ANSWERS``.
+
+    ``topic``: of several questions of one page, which; a new one of the same topic takes the place of the former.
+    """
+    st.fragment(run_every=POLL_S)(_look_in)(question, what, topic)
 
 
-def _look_in(question: Asked, what: str) -> None:
-    since = st.session_state.setdefault("at-rest-since", {})
+def _look_in(question: Asked, what: str, topic: str) -> None:
+    since = st.session_state.setdefault(f"at-rest-since {topic}", {})
     if since.get("question") != question:
         since.update(question=question, at=time.monotonic())
     if time.monotonic() - since["at"] < REST_S:
         st.html(cards.progress(0.0, "A simulation follows when the controls rest."))
         return
-    work = ANSWERS.look_in(question, st.session_state.setdefault("visitor", str(id(st.session_state))))
+    visitor = st.session_state.setdefault("visitor", str(id(st.session_state)))
+    work = ANSWERS.look_in(question, f"{visitor} {topic}")
     if work.wait(0):
         st.rerun()
     st.html(cards.progress(work.share, f"{what}: {work.share:.0%}"))

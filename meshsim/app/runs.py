@@ -21,6 +21,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from meshsim.app.terms import USUAL, Terms
 from meshsim.results.rows import ComparisonReport, GrowthReport
 from meshsim.scenario.base import MeshsimError
 
@@ -49,6 +50,8 @@ class Question:
     """At the application's own size; each service keeps its traffic."""
     requests: int
     seed: int = 1
+    terms: Terms = USUAL
+    """Node type, prices, sidecars."""
 
 
 @dataclass(frozen=True)
@@ -170,7 +173,9 @@ def all_runs() -> list[Run]:
 def read_question(folder: Path) -> Question:
     """The question of a run's folder."""
     fields = json.loads((folder / "question.json").read_text(encoding="utf-8"))
-    return Question(**{**fields, "sizes": tuple(fields["sizes"]), "dataplanes": tuple(fields["dataplanes"])})
+    terms = Terms(**fields.get("terms", {}))
+    lists = {name: tuple(fields[name]) for name in ("sizes", "dataplanes")}
+    return Question(**{**fields, **lists, "terms": terms})
 
 
 def write(path: Path, text: str) -> None:

@@ -6,6 +6,7 @@ import streamlit as st
 
 from meshsim.app import links
 from meshsim.app.controls import Setting
+from meshsim.app.terms import files
 
 
 def share(setting: Setting, **more: str) -> None:
@@ -26,8 +27,11 @@ def _code(setting: Setting) -> None:
         engine: links.Answered = "auto" if simulated else "analytic"
         python, shell, yaml = st.tabs(["Python", "Command line", "YAML"])
         python.code(links.as_python(setting, engine), language="python", wrap_lines=True)
-        shell.code(links.as_cli(setting, engine), language="shell", wrap_lines=True)
+        shell.code(links.as_shell(setting, engine), language="shell", wrap_lines=True)
         with yaml:
             plane = st.selectbox("Data plane", setting.dataplanes, key="code-plane")
             st.markdown("One scenario, for `meshsim run FILE`:")
             st.code(links.as_yaml(setting, str(plane), engine), language="yaml", wrap_lines=True)
+            for name, text in files(setting.terms, (str(plane),)).items():
+                st.markdown(f"which reads `{name}`:")
+                st.code(text, language="yaml", wrap_lines=True)

@@ -13,13 +13,13 @@ from hashlib import sha256
 from pathlib import Path
 
 from meshsim.app.runs import private_folder
+from meshsim.app.terms import catalogued
 from meshsim.formats.load import load_application
-from meshsim.scenario import catalog
 from meshsim.scenario.base import MeshsimError
 from meshsim.scenario.suggest import choices
 
 ENDINGS = ("yaml", "yml", "json", "jsonl", "toml")
-MOST_MB = 2
+MOST_MB = 8
 MOST_SERVICES = 2000
 """As many as the control goes to."""
 KEPT_S = 7 * 86_400.0
@@ -51,7 +51,7 @@ def keep(file_name: str, data: bytes) -> str:
 
 def known(application: str) -> bool:
     """In the catalogue, or kept here."""
-    return application in catalog.names("applications") or _path(application) is not None
+    return application in catalogued("applications") or _path(application) is not None
 
 
 def source(application: str) -> str:

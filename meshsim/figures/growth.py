@@ -16,6 +16,8 @@ from meshsim.results.rows import Crossover, GrowthReport, Row
 SAMPLING = "sampling error, 95 %"
 MODEL = "model error of the costs, 95 %"
 EXACT = ("memory", "config", "push")
+SATURATED = 0.9
+"""Above this utilisation a queue grows so steeply that a small error of a cost moves latency a lot."""
 MOST_CROSSOVERS = 3
 """More marks than that collide."""
 
@@ -55,6 +57,7 @@ def growth_figure(
         data.append({**line, "mode": "markers"} if name in curves else line)
     heights = [value for trace in data for value in trace["y"] if value is not None]
     data += _band_keys(data)
+    data += _busy_zones([*report.rows, *report.curve], heights)
     if here is not None and heights:
         data.append(_here(here, heights))
     data += _crossing_marks(top_crossovers(report, metric), lines, what, factor, log_y)
@@ -214,6 +217,44 @@ def _band_keys(data: list[dict[str, Any]]) -> list[dict[str, Any]]:
             }
             keys.append({**key, "meta": f"{kind} key", "hoverinfo": "skip", **_band_style(kind, grey)})
     return keys
+
+
+def _busy_zones(rows: Sequence[Row], heights: list[float]) -> list[dict[str, Any]]:
+    """Hatched, where some data plane is near saturation: half-way to the neighbouring sizes that are not."""
+    sizes = sorted({row.services for row in rows})
+    busy = {row.services for row in rows if row.utilisation > SATURATED}
+    if not busy or not heights:
+        return []
+    zones: list[dict[str, Any]] = []
+    low, high = min(heights), max(heights)
+    for at, size in enumerate(sizes):
+        if size not in busy:
+            continue
+        left = math.sqrt(sizes[at - 1] * size) if at else float(size)
+        right = math.sqrt(size * sizes[at + 1]) if at + 1 < len(sizes) else float(size)
+        if left == right:  # a single size
+            left, right = left / 1.05, right * 1.05
+        names = dict.fromkeys(row.dataplane for row in rows if row.services == size and row.utilisation > SATURATED)
+        zones.append(
+            {
+                "type": "scatter",
+                "mode": "lines",
+                "name": f"near saturation, busy over {SATURATED:.0%}",
+                "legendgroup": "busy",
+                "showlegend": not zones,
+                "meta": "busy",
+                "x": [left, right, right, left, left],
+                "y": [low, low, high, high, low],
+                "fill": "toself",
+                "fillcolor": "rgba(128,128,128,0.08)",
+                "fillpattern": {"shape": "/", "fgcolor": "rgba(128,128,128,0.55)", "size": 9, "solidity": 0.15},
+                "line": {"width": 0},
+                "hoveron": "fills",
+                "hoverinfo": "text",
+                "text": f"{size:,} services: {safe(', '.join(names))} near saturation",
+            }
+        )
+    return zones
 
 
 def _here(services: float, heights: list[float]) -> dict[str, Any]:

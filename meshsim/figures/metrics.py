@@ -39,6 +39,8 @@ class Metric:
 
     def scale(self, rows: list[Row]) -> tuple[str, float]:
         """Unit for the axis, and the factor that leads to it."""
+        if self.show is numbers.money:
+            return f"{numbers.currency().words} a month", numbers.currency().per_usd
         values = [value for row in rows if (value := self.of(row).value)]
         if self.big_unit and values and min(values) * self.big_factor >= 1:
             return self.big_unit, self.big_factor
@@ -57,7 +59,7 @@ def _latency(
     key: str, title: str, of: Callable[[Row], Estimate], model: Callable[[Row], Band | None] = _nothing
 ) -> Metric:
     return Metric(
-        key, title, f"{key} latency", of, model, numbers.latency,
+        key, title, f"{'p99.9' if key == 'p999' else key} latency", of, model, numbers.latency,
         unit="µs", big_unit="ms", big_factor=1e-3, crossing=key, real=f"latency_us_{key}",
     )  # fmt: skip
 
@@ -73,6 +75,8 @@ METRICS: dict[str, Metric] = {
         ),
         _latency("p90", "p90 latency", lambda row: row.latency_us.p90),
         _latency("p99", "p99 latency", lambda row: row.latency_us.p99),
+        _latency("p999", "p99.9 latency", lambda row: row.latency_us.p999),
+        _latency("mean", "Mean latency", lambda row: row.mean_us),
         Metric(
             "cpu", "CPU in use", "CPU",
             lambda row: _exactly(row.cpu_cores.total), lambda row: row.model_error.cpu_cores, numbers.cores,
@@ -90,7 +94,7 @@ METRICS: dict[str, Metric] = {
         ),
         Metric(
             "usd_month", "Cost", "Money",
-            lambda row: _exactly(row.usd_month), lambda row: row.model_error.usd_month, numbers.dollars,
+            lambda row: _exactly(row.usd_month), lambda row: row.model_error.usd_month, numbers.money,
             unit="US dollars a month", crossing="usd_month",
         ),
         Metric(

@@ -1,14 +1,65 @@
-"""Numbers as people read them: three significant digits, a unit, an interval."""
+"""Numbers as people read them: three significant digits, a unit, an interval.
+
+Reports are in US dollars. In which currency money is shown is a matter of who reads: ``in_currency``.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
 
 from meshsim.results.rows import Band, Estimate, Row
 
 Show = Callable[[float], str]
 
 TOO_SHORT = "run too short to say"
+SIGNS = {"USD": "$", "EUR": "€", "GBP": "£", "JPY": "¥", "INR": "₹"}
+
+
+@dataclass(frozen=True)
+class Currency:
+    """In which money is shown."""
+
+    code: str = "USD"
+    """As ISO 4217 has it."""
+    per_usd: float = 1.0
+    """So many for a US dollar."""
+
+    @property
+    def sign(self) -> str:
+        """Before the amount."""
+        return SIGNS.get(self.code, f"{self.code} ")
+
+    @property
+    def words(self) -> str:
+        """On an axis."""
+        return "US dollars" if self.code == "USD" else self.code
+
+
+DOLLARS = Currency()
+_currency: ContextVar[Currency] = ContextVar("currency", default=DOLLARS)
+
+
+def currency() -> Currency:
+    """The one in force: US dollars unless this thread was told otherwise."""
+    return _currency.get()
+
+
+def show_money_in(chosen: Currency) -> None:
+    """From now on, in this thread."""
+    _currency.set(chosen)
+
+
+@contextmanager
+def in_currency(chosen: Currency) -> Iterator[None]:
+    """For as long as this lasts."""
+    before = _currency.set(chosen)
+    try:
+        yield
+    finally:
+        _currency.reset(before)
 
 
 def digits(value: float, significant: int = 3) -> str:
@@ -37,9 +88,12 @@ def memory(mib: float) -> str:
     return f"{digits(mib)} MiB" if abs(mib) < 999.5 else f"{digits(mib / 1024)} GiB"
 
 
-def dollars(usd_month: float) -> str:
-    """US dollars a month, to the cent below a hundred."""
-    return f"${usd_month:,.2f}" if abs(usd_month) < 100 else f"${usd_month:,.0f}"
+def money(usd: float) -> str:
+    """US dollars, shown in the currency in force, to the cent below a hundred."""
+    chosen = currency()
+    amount = usd * chosen.per_usd
+    said = f"{abs(amount):,.2f}" if abs(amount) < 100 else f"{abs(amount):,.0f}"
+    return f"{'-' if float(said.replace(',', '')) and amount < 0 else ''}{chosen.sign}{said}"
 
 
 def count(value: float) -> str:

@@ -65,15 +65,17 @@ def pair_sentence(a: Row, b: Row, difference: Difference) -> str:
     cpu = difference.cpu_cores
     sure = ""
     if cpu.low is not None and cpu.high is not None:
-        sure = f" (95 %: {numbers.span(cpu.low, cpu.high, numbers.cores)})"
+        less = (cpu.value or 0.0) < 0
+        ends = (-cpu.high, -cpu.low) if less else (cpu.low, cpu.high)
+        sure = f" (95 %: {numbers.span(*ends, numbers.cores)})"
     needs = [
         _more(cpu.value or 0.0, numbers.cores, "of CPU") + sure,
         _more(difference.memory_mib, numbers.memory, "of memory"),
     ]
     return (
         f"Against A, B has {'; '.join(late)}. It takes {' and '.join(needs)}, and costs "
-        f"{_more(difference.usd_month, numbers.dollars, 'a month')} ({numbers.dollars(a.usd_month)} and "
-        f"{numbers.dollars(b.usd_month)})."
+        f"{_more(difference.usd_month, numbers.money, 'a month')} ({numbers.money(a.usd_month)} and "
+        f"{numbers.money(b.usd_month)})."
     )
 
 

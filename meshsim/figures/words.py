@@ -11,15 +11,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from meshsim.figures import numbers
-from meshsim.figures.growth import by_dataplane, top_crossovers
+from meshsim.figures.growth import SATURATED, by_dataplane, top_crossovers
 from meshsim.figures.metrics import metric_named
 from meshsim.results.rows import ComparisonReport, Estimate, GrowthReport, Row, Verdict
 from meshsim.results.tail import by_kind
 
 Report = ComparisonReport | GrowthReport
 NO_MESH = "no-mesh"
-SATURATED = 0.9
-"""Above this utilisation a queue grows so steeply that a small error of a cost moves latency a lot."""
 
 
 def headline(report: Report) -> str:
@@ -54,7 +52,7 @@ def single(row: Row) -> str:
         f"{numbers.interval(row.latency_us.p50, numbers.latency)} and 99 % within "
         f"{numbers.interval(row.latency_us.p99, numbers.latency)}, "
         f"using {numbers.cores(row.cpu_cores.total)}, {numbers.memory(row.memory_mib)} "
-        f"and {numbers.dollars(row.usd_month)} a month."
+        f"and {numbers.money(row.usd_month)} a month."
     )
 
 
@@ -65,10 +63,10 @@ def money_sentence(rows: Sequence[Row]) -> str:
     """
     meshes = sorted(_meshes(rows), key=lambda row: row.usd_month)
     best = meshes[0]
-    price = f"{numbers.dollars(best.usd_month)} a month ({_model_band(best)})"
+    price = f"{numbers.money(best.usd_month)} a month ({_model_band(best)})"
     if len(meshes) == 1:
         return f"{best.dataplane} costs {price}."
-    same = [row for row in meshes if numbers.dollars(row.usd_month) == numbers.dollars(best.usd_month)]
+    same = [row for row in meshes if numbers.money(row.usd_month) == numbers.money(best.usd_month)]
     if len(same) > 1:
         return f"{numbers.listed([row.dataplane for row in same])} are the cheapest meshes, each {price}."
     following = meshes[1]
@@ -80,7 +78,7 @@ def money_sentence(rows: Sequence[Row]) -> str:
     )
     return (
         f"{best.dataplane} is the cheapest mesh: {price}. {following.dataplane} comes next with "
-        f"{numbers.dollars(following.usd_month)}{share}; {sure}."
+        f"{numbers.money(following.usd_month)}{share}; {sure}."
     )
 
 
@@ -168,6 +166,26 @@ def caption(metric: str, *, sampled: bool = True) -> str:
     sampling = "The darker band is the 95 % sampling error: another run of this length would fall in there."
     return (
         f"{sampling} {model}" if what.key == "p50" else f"{sampling} The model error is estimated for the median only."
+    )
+
+
+def gaps(simulated: Sequence[Row], approximated: Sequence[Row], metric: str) -> str:
+    """How far the approximation lies from the simulation, by data plane; empty where nothing can be compared."""
+    what = metric_named(metric)
+    near = {row.dataplane: what.of(row).value for row in approximated}
+    said = []
+    for row in simulated:
+        seen, thought = what.of(row), near.get(row.dataplane)
+        if not seen.value or not thought:
+            continue
+        inside = seen.low is not None and seen.high is not None and seen.low <= thought <= seen.high
+        said.append(
+            f"{row.dataplane} {100 * (thought / seen.value - 1):+.0f} %{' (within its interval)' if inside else ''}"
+        )
+    if not said:
+        return ""
+    return (
+        f"The line, the approximation, against the simulated marks: {', '.join(said)}; below stands what it leaves out."
     )
 
 
@@ -278,9 +296,9 @@ def _overlap(a: Estimate, b: Estimate) -> bool:
 
 def _model_band(row: Row) -> str:
     model = row.model_error.usd_month
-    if numbers.dollars(model.low) == numbers.dollars(model.high):
+    if numbers.money(model.low) == numbers.money(model.high):
         return "what is reserved sets the price, so the errors of the costs do not move it"
-    return f"model 95 %: {numbers.band(model, numbers.dollars)}"
+    return f"model 95 %: {numbers.band(model, numbers.money)}"
 
 
 def _lower_first(text: str) -> str:

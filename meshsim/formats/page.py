@@ -16,6 +16,7 @@ from meshsim.figures import (
     verdict_figure,
 )
 from meshsim.figures.attribution import dearest, spent_us
+from meshsim.figures.goals import Goals, goal_lines
 from meshsim.figures.growth import by_dataplane, top_crossovers
 from meshsim.figures.words import (
     alt_text,
@@ -63,8 +64,11 @@ def growth_page(report: GrowthReport) -> str:
     return document(title, "".join(body), charts, report, kind="grow", metrics=metrics if report.rows else {})
 
 
-def comparison_page(report: ComparisonReport) -> str:
-    """The page of ``meshsim compare`` (and of ``run``, which has one row)."""
+def comparison_page(report: ComparisonReport, *, goals: Goals | None = None, growth: GrowthReport | None = None) -> str:
+    """The page of ``meshsim compare`` (and of ``run``, which has one row).
+
+    ``goals``: ticks and crosses; ``growth``: how money grows with the number of services, as a chart more.
+    """
     services = f"{report.rows[0].services:,} services" if report.rows else "no finished run"
     title = (
         f"{report.application} over {_planes(len(report.rows))}: {services}, "
@@ -74,13 +78,19 @@ def comparison_page(report: ComparisonReport) -> str:
     body = [
         _head(title, "Which data plane is cheaper, by how much, and how sure is that?", report),
         chart("comparison") if report.rows else "",
+        section("Goals", bullets(asked)) if (asked := goal_lines(report.rows, goals or Goals())) else "",
         _verdicts(report),
         section("The numbers", _table(report.rows, grouped=False)),
+        section("As the application grows", chart("growing") + _small(caption("usd_month"))) if growth else "",
         _time_section(report.rows, ""),
         _tail_section(tails),
         small_print(report.provenance, report.notes, ""),
     ]
     charts: dict[str, Any] = {}
+    if growth:
+        here = report.rows[0].services if report.rows else None
+        figure = growth_figure(growth, "usd_month", here=here)
+        charts["growing"] = {"figure": figure, "alt": alt_text(growth, "usd_month")}
     if report.verdicts:
         charts["verdicts"] = {"figure": verdict_figure(report), "alt": sentences(report.verdicts)}
     if tails:
@@ -101,6 +111,10 @@ def _head(title: str, question: str, report: ComparisonReport | GrowthReport) ->
         f'<p class="kicker">meshsim · a simulation, not a measurement</p><h1>{escape(title)}</h1>'
         f'<p class="small">{escape(question)}</p><p class="answer">{escape(headline(report))}</p>{warning}'
     )
+
+
+def _small(text: str) -> str:
+    return f'<p class="small">{escape(text)}</p>'
 
 
 def _metric_switch() -> str:
@@ -128,7 +142,7 @@ def _crossovers(sentences: list[str], sizes: list[int]) -> str:
 
 COLUMNS = (
     "data plane",
-    "$ a month",
+    "a month",
     "p50",
     "p90",
     "p99",
@@ -168,7 +182,7 @@ def _line(row: Row) -> str:
     gap = row.difference
     split = " / ".join(numbers.digits(part, 2) for part in (cpu.application, cpu.proxy, cpu.kernel))
     cells = [
-        cell(numbers.dollars(row.usd_month), numbers.band(model.usd_month, numbers.dollars)),
+        cell(numbers.money(row.usd_month), numbers.band(model.usd_month, numbers.money)),
         _estimate(latency.p50),
         _estimate(latency.p90),
         _estimate(latency.p99),

@@ -41,11 +41,13 @@ def bill_of(deployment: Deployment, costs: Costs, churn_per_minute: float = 0.0)
     items = {"application": sum(s.memory_mib * s.replicas for s in application.services)}
     error_by_operation: dict[str, float] = {}
     idle: dict[str, float] = {}
+    counted: dict[str, float] = {}
 
     def remember(name: str, operation: str, units: float) -> None:
         cost = costs[operation]
         mib = cost.bytes * units / MIB
         items[name] = items.get(name, 0.0) + mib
+        counted[operation] = counted.get(operation, 0.0) + units
         # One cost is wrong by the same factor wherever it is used: its errors add up before they are squared.
         error_by_operation[operation] = error_by_operation.get(operation, 0.0) + mib * cost.standard_error
 
@@ -54,6 +56,7 @@ def bill_of(deployment: Deployment, costs: Costs, churn_per_minute: float = 0.0)
         for part, units in (("base", instances), ("cluster", clusters), ("endpoint", endpoints)):
             remember(name, f"memory.{software}.{part}", float(units))
         idle[name] = idle.get(name, 0.0) + costs[f"idle.{software}"].cores * instances
+        counted[f"idle.{software}"] = counted.get(f"idle.{software}", 0.0) + instances
 
     for proxy in deployment.proxies:
         count = deployment.instances(proxy)
@@ -87,6 +90,7 @@ def bill_of(deployment: Deployment, costs: Costs, churn_per_minute: float = 0.0)
         reserved_cores=sum(r.cpu_millicores * count for r, count in reserved) / 1000,
         reserved_memory_mib=sum(r.memory_mib * count for r, count in reserved),
         control_plane=pushed,
+        units={operation: units for operation, units in counted.items() if units},
     )
 
 

@@ -8,7 +8,7 @@ data plane, jumps into the endpoint's *body* (``BODY`` … ``RETURN``), and carr
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TYPE_CHECKING, Literal
 
@@ -154,6 +154,8 @@ class StaticBill:
     reserved_memory_mib: float
     control_plane: ControlPlaneBill | None = None
     """None for a data plane that pushes no configuration."""
+    units: dict[str, float] = field(default_factory=dict)
+    """Of each ``memory.*`` and ``idle.*`` operation of the cost book: proxies, services known, pods known …"""
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,10 @@ from typing import Literal, Unpack
 
 from meshsim.engines import select
 from meshsim.results.rows import Estimate, Row, Solution, SolutionReport, Trial
-from meshsim.scenario.application import Application, Resources
+from meshsim.scenario.application import Application
 from meshsim.scenario.base import MeshsimError
 from meshsim.scenario.dataplane import DataPlane, Proxy
+from meshsim.scenario.own import with_limit
 from meshsim.scenario.suggest import choices
 from meshsim.studies import defaults
 from meshsim.studies.inputs import jobs_for, plain
@@ -91,7 +92,7 @@ class Case:
         elif self.find == "nodes":
             update["cluster"] = scenario.cluster.model_copy(update={"nodes": int(value)})
         elif self.find == "proxy-cpu-limit":
-            proxies = [_with_limit(one, value) if one in self.limited else one for one in prepared.dataplane.proxies]
+            proxies = [with_limit(one, value) if one in self.limited else one for one in prepared.dataplane.proxies]
             prepared = replace(prepared, dataplane=prepared.dataplane.model_copy(update={"proxies": proxies}))
         else:
             services = [
@@ -104,14 +105,6 @@ class Case:
 
 def _is_limited(proxy: Proxy, name: str | None) -> bool:
     return proxy.placed != "library" and name in (None, proxy.name)
-
-
-def _with_limit(proxy: Proxy, millicores: float) -> Proxy:
-    """Kubernetes refuses to reserve more than the limit, so the reservation goes down with it."""
-    reserved = proxy.requests.model_copy(update={"cpu_millicores": min(proxy.requests.cpu_millicores, millicores)})
-    memory = (proxy.limits or proxy.requests).memory_mib
-    limits = Resources(cpu_millicores=millicores, memory_mib=memory)
-    return proxy.model_copy(update={"limits": limits, "requests": reserved})
 
 
 class _Stopped(Exception):

@@ -454,7 +454,7 @@ def model_error(row: Row) -> Text:
         f"median latency {numbers.band(error.latency_us_p50, numbers.latency)}, "
         f"CPU {numbers.band(error.cpu_cores, numbers.cores)}, "
         f"memory {numbers.band(error.memory_mib, numbers.memory)}, "
-        f"{numbers.band(error.usd_month, numbers.dollars)} a month."
+        f"{numbers.band(error.usd_month, numbers.money)} a month."
     )
 
 

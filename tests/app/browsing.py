@@ -59,17 +59,29 @@ def serving(folder: Path) -> Iterator[str]:
         log.close()
 
 
-class Visit:
-    """A browser's context: what its pages asked for, and what they complained about."""
+WINDOW = {"viewport": {"width": 1280, "height": 900}}
 
-    def __init__(self, browser: Any, address: str, **context: Any) -> None:
+
+class Visit:
+    """A browser's context: what its pages asked for, and what they complained about.
+
+    ``kept``: a context that other visits used and will use; scripts and styles are then loaded already. Without it the
+    visit has one of its own.
+    """
+
+    def __init__(self, browser: Any, address: str, *, kept: Any = None, **context: Any) -> None:
         self.address = address
         self.asked: list[str] = []
         self.complaints: list[str] = []
-        self.context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **context})
-        self.context.on("request", lambda request: self.asked.append(request.url))
-        self.context.on("console", self._listen)
-        self.context.on("weberror", lambda error: self.complaints.append(f"uncaught: {error.error}"))
+        self.kept = kept
+        self.context = kept or browser.new_context(**{**WINDOW, **context})
+        self._ears = {
+            "request": lambda request: self.asked.append(request.url),
+            "console": self._listen,
+            "weberror": lambda error: self.complaints.append(f"uncaught: {error.error}"),
+        }
+        for event, ear in self._ears.items():
+            self.context.on(event, ear)
         self.page = self.context.new_page()
 
     def _listen(self, message: Any) -> None:
@@ -98,6 +110,12 @@ class Visit:
 
     def close(self) -> None:
         """Leave. What was asked elsewhere or complained about is an error of the app."""
-        self.context.close()
+        if self.kept:
+            for page in self.context.pages:
+                page.close()
+            for event, ear in self._ears.items():
+                self.context.remove_listener(event, ear)
+        else:
+            self.context.close()
         assert self.outside() == []
         assert self.complaints == []

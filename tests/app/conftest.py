@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browsing import FLAGS, Visit, chromium, serving
+from browsing import FLAGS, WINDOW, Visit, chromium, serving
 
 
 @pytest.fixture(scope="module")
@@ -31,9 +31,17 @@ def browser() -> Iterator[Any]:
         found.close()
 
 
+@pytest.fixture(scope="module")
+def window(browser: Any) -> Iterator[Any]:
+    """Shared by the visits of a module; a session of the app belongs to a page, not to it."""
+    kept = browser.new_context(**WINDOW)
+    yield kept
+    kept.close()
+
+
 @pytest.fixture
-def visit(browser: Any, server: str) -> Iterator[Visit]:
+def visit(browser: Any, window: Any, server: str) -> Iterator[Visit]:
     """A visitor; afterwards, that nothing was asked of anybody else, and that the console has no error."""
-    visit = Visit(browser, server)
+    visit = Visit(browser, server, kept=window)
     yield visit
     visit.close()

@@ -58,7 +58,7 @@ def test_a_link_brings_back_the_view_exactly(visit: Visit) -> None:
     before = rested(page)
     link = copied(page, "Copy link")
     asked = parse_qs(urlsplit(link).query)
-    assert {"app", "services", "rps", "planes", "requests", "seed", "metric", "log", "mv"} == set(asked)
+    assert {"app", "services", "rps", "planes", "requests", "seed", "node", "metric", "log", "mv"} == set(asked)
     assert (asked["rps"], asked["seed"], asked["log"]) == (["500"], ["2"], ["false"])
     page.goto(link)
     visit.settle()

@@ -38,6 +38,10 @@ def test_requests_move_and_pause_and_go_on_by_steps(visit: Visit) -> None:
     assert moving.get_attribute("data-paused") == "false"
     first = int(moving.get_attribute("data-answered"))
     assert until(lambda: int(moving.get_attribute("data-answered")) > first)
+    slow = moving.get_by_role("button", name="Slow")
+    assert slow.get_attribute("aria-pressed") == "false"
+    slow.click()
+    assert slow.get_attribute("aria-pressed") == "true"
     moving.get_by_role("button", name="Pause").click()
     assert moving.get_attribute("data-paused") == "true"
     answered, dots = moving.get_attribute("data-answered"), moving.get_attribute("data-dots")

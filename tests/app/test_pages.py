@@ -107,7 +107,20 @@ def test_start_points_and_reset() -> None:
         assert services is None or services in all_sizes(own_size(application))
         assert rps in RATES
     app.button(key="reset").click().run()
-    assert {key: app.session_state[key] for key in KEYS} == defaults()
+    assert {key: app.session_state[key] for key in defaults()} == defaults()
+    assert set(KEYS) <= set(defaults())
+
+
+def test_undo_goes_back_change_by_change() -> None:
+    app = explore().run()
+    assert app.button(key="undo").disabled
+    app.select_slider(key="rps").set_value(1000).run()
+    app.select_slider(key="services").set_value(10).run()
+    app.button(key="undo").click().run()
+    assert (app.select_slider(key="rps").value, app.select_slider(key="services").value) == (1000, 2)
+    app.button(key="undo").click().run()
+    assert (app.select_slider(key="rps").value, app.select_slider(key="services").value) == (500, 2)
+    assert app.button(key="undo").disabled
 
 
 def test_another_application_comes_at_its_own_size() -> None:
@@ -132,9 +145,10 @@ def test_the_simulation_replaces_the_approximation_and_says_how_sure_it_is() -> 
     assert {"sampling", "analytic", "here"} <= kinds
 
 
-def test_the_chart_is_there_as_a_table() -> None:
-    from meshsim.app.pages.explore import growth_table
+def test_the_chart_is_there_as_a_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    from meshsim.app.tables import growth_table
 
+    monkeypatch.setattr(instant, "CURVE", (10, 30))  # the larger sizes take seconds and show nothing else
     setting = HERE.at(dataplanes=("no-mesh", "linkerd"))
     report, complete = instant.growth(setting)
     assert complete
@@ -147,6 +161,13 @@ def test_the_chart_is_there_as_a_table() -> None:
     app.run()
     assert not app.exception
     assert len(app.dataframe) == 1
+    app = alone("report", planes="linkerd").run()
+    app.session_state["report-table"] = True
+    app.run()
+    assert not app.exception
+    (shown,) = app.dataframe
+    assert shown.value.loc["linkerd", "CPU, cores"] > 0
+    assert shown.value.loc["linkerd", "p50"].endswith((" µs", " ms"))
 
 
 def test_what_is_instant_is_what_the_study_says() -> None:

@@ -82,7 +82,7 @@ def test_the_copied_program_runs_beside_the_file(tmp_path: Path) -> None:
         ("a.yaml", b"a: &a [1,1,1,1,1,1,1,1,1]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b]\n"
                    b"d: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c]\ne: [*d,*d,*d,*d,*d,*d,*d,*d,*d]\n", "a.yaml"),
         ("a.exe", b"MZ", "a.exe: ends in 'exe'"),
-        ("a.yaml", b"#" * (3 << 20), "3.0 MiB received; at most 2 MiB"),
+        ("a.yaml", b"#" * (3 << 20), "3.0 MiB received; such a file has at most 2 MiB"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_said_with_its_line_and_not_kept(

@@ -13,14 +13,12 @@ from sample_reports import comparison as comparison_report
 from sample_reports import growth as growth_report
 
 from meshsim.figures import METRICS, PLOTLY_CONFIG, as_figure, attribution_figure, comparison_figure, growth_figure
-from meshsim.figures.words import headline
+from meshsim.figures.words import gaps, headline
 from meshsim.formats.page import comparison_page, growth_page
 
 
 @pytest.mark.parametrize("metric", list(METRICS))
 def test_a_growth_chart_has_a_line_for_each_data_plane(metric: str) -> None:
-    if metric == "p999":
-        pytest.skip("the sample is too short for p99.9")
     figure = growth_figure(growth_report(), metric, here=11)
     names = {trace.get("name") for trace in figure["data"]}
     assert set(PLANES) <= names
@@ -100,3 +98,28 @@ def test_the_page_opens_offline_in_chromium(tmp_path: Path) -> None:
 
 def test_dicts_are_json() -> None:
     json.dumps(growth_figure(growth_report(), "p50"))
+
+
+def test_sizes_near_saturation_are_hatched() -> None:
+    calm = growth_report()
+    assert not [trace for trace in growth_figure(calm, "p99")["data"] if trace.get("meta") == "busy"]
+    sizes = sorted({row.services for row in calm.rows})
+    rows = [row.model_copy(update={"utilisation": 0.95 if row.services == sizes[1] else 0.2}) for row in calm.rows]
+    figure = growth_figure(calm.model_copy(update={"rows": rows}), "p99")
+    as_figure(figure)
+    (zone,) = [trace for trace in figure["data"] if trace.get("meta") == "busy"]
+    assert zone["fillpattern"]["shape"] == "/"
+    assert sizes[0] < min(zone["x"]) < sizes[1] < max(zone["x"]) < sizes[2]
+
+
+def test_the_gap_between_approximation_and_simulation_is_said() -> None:
+    simulated = comparison_report().rows
+    near = simulated[0].latency_us.p50.value
+    assert near is not None
+    far = simulated[0].latency_us.model_copy(
+        update={"p50": simulated[0].latency_us.p50.model_copy(update={"value": near * 1.2})}
+    )
+    said = gaps(simulated[:1], [simulated[0].model_copy(update={"latency_us": far})], "p50")
+    assert f"{simulated[0].dataplane} +20 %;" in said
+    assert "(within its interval)" in gaps(simulated[:1], simulated[:1], "p50")
+    assert gaps(simulated[:1], [], "p50") == ""

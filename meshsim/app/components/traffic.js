@@ -4,6 +4,7 @@
 
 const SPEED = 130; // pixels a second
 const STEP = 0.2; // seconds of one step while paused
+const SLOW = 0.2; // of the speed, in slow motion
 const MOST = 900; // dots at a time
 
 export default function (component) {
@@ -29,17 +30,20 @@ function begin(root) {
   const said = document.createElement("span");
   const legend = document.createElement("span");
   const canvas = document.createElement("canvas");
-  pause.type = step.type = "button";
+  const slow = document.createElement("button");
+  pause.type = step.type = slow.type = "button";
   step.textContent = "Step";
+  slow.textContent = "Slow";
   canvas.setAttribute("role", "img");
-  bar.append(pause, step, said, legend);
+  bar.append(pause, step, slow, said, legend);
   root.append(bar, canvas);
   const still = window.matchMedia("(prefers-reduced-motion: reduce)").matches;
-  const state = { dots: [], due: 0, paused: still, seen: true, frame: 0, then: 0, passed: 0 };
+  const state = { dots: [], due: 0, paused: still, slow: false, seen: true, frame: 0, then: 0, passed: 0 };
 
   const show = () => {
     pause.textContent = state.paused ? "Play" : "Pause";
     step.disabled = !state.paused;
+    slow.setAttribute("aria-pressed", state.slow);
     root.dataset.paused = state.paused;
     root.dataset.dots = state.dots.length;
     root.dataset.answered = state.passed;
@@ -48,7 +52,7 @@ function begin(root) {
     const seconds = Math.min((now - state.then) / 1000, 0.1);
     state.then = now;
     if (!state.paused && state.seen && !document.hidden) {
-      move(state, seconds);
+      move(state, state.slow ? seconds * SLOW : seconds);
       draw(state, canvas, root);
       show();
     }
@@ -56,6 +60,10 @@ function begin(root) {
   };
   pause.onclick = () => {
     state.paused = !state.paused;
+    show();
+  };
+  slow.onclick = () => {
+    state.slow = !state.slow;
     show();
   };
   step.onclick = () => {

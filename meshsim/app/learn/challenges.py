@@ -75,7 +75,7 @@ def cheap_retries(dataplane: str, rps: int) -> Sequence[Rule]:
     """Retries for little money."""
     found = row(dataplane, rps)
     money = None if isinstance(found, str) else found.usd_month
-    said = "unknown" if money is None else n.dollars(money)
+    said = "unknown" if money is None else n.money(money)
     return [
         can(dataplane, "retries"),
         Rule("at most $180 a month", money is not None and money <= 180, said),

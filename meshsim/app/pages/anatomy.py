@@ -8,10 +8,10 @@ import pandas as pd
 import streamlit as st
 
 from meshsim.app import cards, uploads
+from meshsim.app.charts import chart
 from meshsim.app.controls import DEFAULT_APPLICATION, offered
 from meshsim.app.text import plain
 from meshsim.app.theme import theme
-from meshsim.figures import PLOTLY_CONFIG
 from meshsim.figures import numbers as n
 from meshsim.figures.journey import (
     LANE_NAMES,
@@ -120,9 +120,8 @@ def _whole(mesh: Lone, base: Lone) -> None:
         "Colours show", names, default=names[0], required=True, key="icicle-colour", label_visibility="collapsed"
     )
     against = base if shown == names[1] and mesh.dataplane != BASE else None
-    st.plotly_chart(
+    chart(
         icicle_figure(mesh, base=against, theme=theme()),
-        config=PLOTLY_CONFIG,
         alt=f"Icicle chart. {headline(mesh, base)} It is made of {len(mesh.hops)} calls, all in the table below.",
         key="icicle",
     )
@@ -131,9 +130,8 @@ def _whole(mesh: Lone, base: Lone) -> None:
     )
     if mesh.dataplane != BASE:
         st.subheader(f"Difference to {BASE}", anchor=False)
-        st.plotly_chart(
+        chart(
             difference_figure(mesh, base, theme=theme()),
-            config=PLOTLY_CONFIG,
             alt=f"Bars: what {mesh.dataplane} adds to the request, by operation. {headline(mesh, base)}",
             key="difference",
         )
@@ -143,9 +141,8 @@ def _whole(mesh: Lone, base: Lone) -> None:
 
 
 def _flow(mesh: Lone) -> None:
-    st.plotly_chart(
+    chart(
         flow_figure(mesh, theme=theme()),
-        config=PLOTLY_CONFIG,
         alt="Sankey diagram: the time of the request by where it is spent and by whom. "
         f"{n.latency(mesh.latency_ns / US)} in all; the arithmetic of the first tab has the same sums as a table.",
         key="flow",
@@ -164,9 +161,8 @@ def _one_call(mesh: Lone, base: Lone) -> None:
     for column, (one, hop, us) in zip(st.columns(len(sides)), sides, strict=True):
         with column:
             st.subheader(f"{one.dataplane}: {n.latency(us)} on the way", anchor=False)
-            st.plotly_chart(
+            chart(
                 waterfall_figure(one, hop, widest_us=widest, theme=theme()),
-                config=PLOTLY_CONFIG,
                 alt=f"Waterfall over {one.dataplane}: {len(one.on_the_way(hop))} steps of {one.hops[hop].name}, "
                 f"{n.latency(us)} together, without the work of the called service.",
                 key=f"waterfall-{one.dataplane}",
@@ -196,9 +192,8 @@ def _step_by_step(mesh: Lone) -> None:
         f"**{at} of {len(steps)} · {plain(step.operation)}**, {_doing(step)} for {n.latency(step.ns / US)}{error}, in "
         f"the {LANE_NAMES[step.space]}: {plain(step.where)}. So far {n.latency(spent)}.{inside}"
     )
-    st.plotly_chart(
+    chart(
         path_figure(mesh, number, at, theme=theme()),
-        config=PLOTLY_CONFIG,
         alt=f"The way of the call through user space, kernel and wire. Step {at} of {len(steps)}: {step.operation} at "
         f"{step.where}, {LANE_NAMES[step.space]}, {n.latency(step.ns / US)}.",
         key="path",

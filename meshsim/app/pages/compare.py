@@ -7,15 +7,16 @@ import streamlit as st
 
 from meshsim.app import cards, instant, uploads
 from meshsim.app.answers import ANSWERS, PairQuestion, Side
-from meshsim.app.controls import Setting, all_sizes, controls, own_size, put
+from meshsim.app.charts import chart
+from meshsim.app.controls import TERMS, Setting, all_sizes, controls, defaults, own_size, put
 from meshsim.app.links import permalink
 from meshsim.app.refine import refine
+from meshsim.app.terms import USUAL, read_terms
 from meshsim.app.text import plain
 from meshsim.app.theme import theme
-from meshsim.figures import PLOTLY_CONFIG
 from meshsim.figures import numbers as n
 from meshsim.figures.pair import pair_alt, pair_figure, pair_sentence
-from meshsim.figures.words import caveats
+from meshsim.figures.words import caveats, tail_alt
 from meshsim.results.rows import Estimate, Row
 from meshsim.scenario import catalog
 from meshsim.scenario.base import MeshsimError
@@ -48,15 +49,20 @@ def render() -> None:
         st.warning(plain(str(done.error)))
     else:
         st.html(cards.progress(1.0, "Simulated on the same random numbers, so what A and B have in common cancels."))
-    for name, row in (("A", shown.a), ("B", shown.b)):
+    sides = {"A": shown.a, "B": shown.b}
+    for name, row in sides.items():
         for warning in caveats([row]):
             st.warning(plain(f"{name}: {warning}"))
-    st.plotly_chart(
+    chart(
         pair_figure(shown.a, shown.b, shown.difference, theme=theme()),
-        config=PLOTLY_CONFIG,
         alt=pair_alt(shown.a, shown.b, shown.difference),
         key="pair",
     )
+    tails = [
+        row.model_copy(update={"dataplane": f"{name}, {row.dataplane}"}) for name, row in sides.items() if row.tail
+    ]
+    if tails:
+        st.markdown(plain(tail_alt(tails)))
     st.table(_table(shown))
     with st.popover("Copy link", key="share"):
         st.code(permalink(str(st.context.url or "http://localhost:8501/compare"), setting, a=written(a),
@@ -112,18 +118,24 @@ def _swap(a: Side, b: Side) -> None:
         rps=a.setting.rps,
         planes=planes if a.dataplane in planes else [*planes, a.dataplane],
         plane=a.dataplane,
+        **{**{name: defaults()[name] for name in TERMS}, **a.setting.terms.changes()},
     )
 
 
 def written(side: Side) -> str:
     """As the address carries it."""
-    return f"{side.setting.application},{side.setting.services},{side.setting.rps},{side.dataplane}"
+    where = side.setting
+    terms = where.terms.written()
+    return f"{where.application},{where.services},{where.rps},{side.dataplane}" + (f",{terms}" if terms else "")
 
 
 def read(text: str, setting: Setting) -> Side | None:
     """What ``written`` wrote; None if it is no scenario here."""
     parts = text.split(",")
-    if len(parts) != 4 or not (parts[1].isdecimal() and parts[2].isdecimal()):
+    if len(parts) not in (4, 5) or not (parts[1].isdecimal() and parts[2].isdecimal()):
+        return None
+    terms = read_terms(parts[4]) if len(parts) == 5 else USUAL
+    if terms is None:
         return None
     application, services, rps, dataplane = parts[0], int(parts[1]), int(parts[2]), parts[3]
     known = uploads.known(application) and dataplane in catalog.names("dataplanes")
@@ -132,23 +144,25 @@ def read(text: str, setting: Setting) -> Side | None:
     own = own_size(application)
     if services not in all_sizes(own):
         return None
-    return Side(setting.at(application=application, own=own, services=services, rps=rps), dataplane)
+    where = setting.at(application=application, own=own, services=services, rps=rps, terms=terms)
+    return Side(where, dataplane)
 
 
 def described(side: Side) -> str:
     """In words."""
     where = side.setting
-    return (
+    said = (
         f"{where.application} with {where.services:,} services at {where.rps:,} requests a second over {side.dataplane}"
     )
+    return ". ".join([said, *(one.removesuffix(".") for one in where.terms.words())])
 
 
 def _row(side: Side) -> Row:
     one = side.setting.at(dataplanes=(side.dataplane,))
-    found = instant.rows(one)
-    if not found:
-        raise MeshsimError(instant.refused(one)[0].reason)
-    return found[0]
+    found = instant.comparison(one)
+    if not found.rows:
+        raise MeshsimError(found.refused[0].reason)
+    return found.rows[0]
 
 
 def _table(pair: PairReport) -> pd.DataFrame:
@@ -157,7 +171,7 @@ def _table(pair: PairReport) -> pd.DataFrame:
     lines += [
         ("CPU", n.cores(a.cpu_cores.total), n.cores(b.cpu_cores.total), _said(gap.cpu_cores, n.cores)),
         ("memory", n.memory(a.memory_mib), n.memory(b.memory_mib), n.memory(gap.memory_mib)),
-        ("$ a month", *(n.dollars(usd).replace("$", "") for usd in (a.usd_month, b.usd_month, gap.usd_month))),
+        ("a month", *(n.money(usd) for usd in (a.usd_month, b.usd_month, gap.usd_month))),
         ("pods", f"{a.pods:,}", f"{b.pods:,}", f"{gap.pods:,}"),
     ]
     return pd.DataFrame(lines, columns=["", "A", "B", "B less A"]).set_index("")

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import pandas as pd
 import streamlit as st
 
 from meshsim.app import cards, instant
 from meshsim.app.answering import answered
+from meshsim.app.arithmetic import arithmetic
+from meshsim.app.charts import chart
 from meshsim.app.components import traffic
-from meshsim.app.controls import STARTS, Setting, reset, start_from
+from meshsim.app.controls import STARTS, Setting, can_undo, reset, start_from, undo
+from meshsim.app.matters import what_matters
 from meshsim.app.share import share
+from meshsim.app.sureness import how_sure
+from meshsim.app.tables import as_table, growth_table, with_simulation
 from meshsim.app.text import listed
-from meshsim.figures import METRICS, PLOTLY_CONFIG, alt_text, growth_figure
-from meshsim.figures import numbers as n
+from meshsim.figures import METRICS, alt_text, growth_figure
 from meshsim.figures.growth import top_crossovers
-from meshsim.figures.metrics import metric_named
-from meshsim.figures.words import caption, doubts
+from meshsim.figures.numbers import show_money_in
+from meshsim.figures.words import caption, doubts, gaps
 from meshsim.formats.limits import NOT_MODELLED, assumptions
-from meshsim.results.rows import ComparisonReport, GrowthReport
+from meshsim.results.rows import ComparisonReport
 
 POLL_S = 0.4
 CHART_HEIGHT = 330
@@ -25,7 +28,7 @@ CHART_HEIGHT = 330
 
 def render() -> None:
     """Draw everything once, from what is known; fragments fill in the rest."""
-    found = answered(_tools, _how_sure)
+    found = answered(_tools, _simulated)
     if found is None:
         return
     setting, shown = found.setting, found.shown
@@ -40,13 +43,17 @@ def render() -> None:
             shown.refused or found.approximated.refused,
             instant.sources(setting),
             shown.provenance.price_date,
+            {name: setting.terms.dataplane(name).title for name in setting.dataplanes},
         )
     )
+    arithmetic(setting, shown)
+    how_sure(setting)
+    what_matters(setting)
     st.fragment(_small_print)(shown, found.approximated)
     instant.look_ahead(setting)
 
 
-def _how_sure(report: ComparisonReport) -> str:
+def _simulated(report: ComparisonReport) -> str:
     return (
         f"Simulated: {report.rows[0].requests:,} requests over each data plane, seed {report.provenance.seed}; "
         "95 of 100 such runs have their interval around the long-run value."
@@ -59,6 +66,7 @@ def _chart(setting: Setting, simulated: ComparisonReport | None) -> None:
 
 
 def _growth(setting: Setting, simulated: ComparisonReport | None, was_complete: bool) -> None:
+    show_money_in(setting.terms.shown_in)  # a fragment that runs alone has a thread of its own
     # The names that a reader sees, because the address carries what is shown.
     names = {metric.short: key for key, metric in METRICS.items()}
     with st.container(horizontal=True, vertical_alignment="center"):
@@ -83,34 +91,17 @@ def _growth(setting: Setting, simulated: ComparisonReport | None, was_complete: 
         # The mark of the same colour says the name, and the sentence below the chart what the bands are.
         if trace.get("meta") in ("analytic", "sampling key", "model key"):
             trace["showlegend"] = False
-    st.plotly_chart(figure, config=PLOTLY_CONFIG, alt=alt_text(report, metric), key="growth")
+    chart(figure, alt=alt_text(report, metric), key="growth")
     said = [crossing.sentence for crossing in top_crossovers(report, metric)]
     numbered = [f"{number}. {sentence}" for number, sentence in enumerate(said, start=1)]
     if not complete:
         numbered.append("Larger sizes are being worked out.")
+    if simulated is not None and metric not in ("memory", "config", "push"):
+        here = [row for row in report.rows if row.services == setting.services]
+        numbered.append(gaps(simulated.rows, here, metric))
     sampled = any(trace.get("meta") == "sampling" for trace in figure["data"])
     st.html(cards.small(*numbered, caption(metric, sampled=sampled)))
-    table = st.expander("The chart as a table", key="growth-table", on_change="rerun")
-    if table.open:
-        table.dataframe(growth_table(report, simulated, metric))
-
-
-def growth_table(report: GrowthReport, simulated: ComparisonReport | None, metric: str) -> pd.DataFrame:
-    """What the chart shows: a row a size, a column a data plane, the values in words with unit and interval."""
-    what = metric_named(metric)
-    rows = [*report.rows, *(with_simulation(report, simulated, metric).rows if simulated else [])]
-    said = {(row.services, row.dataplane): n.interval(what.of(row), what.show) for row in rows}  # simulated ones last
-    sizes = sorted({services for services, _ in said})
-    planes = list(dict.fromkeys(row.dataplane for row in rows))
-    cells = [[said.get((services, plane), "") for plane in planes] for services in sizes]
-    return pd.DataFrame(cells, columns=planes, index=pd.Index(sizes, name="services"))
-
-
-def with_simulation(report: GrowthReport, simulated: ComparisonReport | None, metric: str) -> GrowthReport:
-    """Simulated points on the analytic curve, for what is simulated and not computed."""
-    if simulated is None or metric in ("memory", "config", "push"):
-        return report
-    return report.model_copy(update={"rows": simulated.rows, "curve": report.rows})
+    as_table(growth_table(report, simulated, metric), "growth-table")
 
 
 def _traffic(setting: Setting) -> None:
@@ -125,10 +116,11 @@ def _traffic(setting: Setting) -> None:
 
 
 def _tools(setting: Setting) -> None:
-    with st.popover("Start from", key="starts"):
+    with st.popover("Start over", key="starts"):
         for number, name in enumerate(STARTS):
             st.button(name, key=f"start-{number}", on_click=start_from, args=(name,))
-    st.button("Reset", key="reset", on_click=reset, help="All controls back to where they stood at first.")
+        st.button("Undo", key="undo", on_click=undo, disabled=not can_undo(), help="The last change of the controls.")
+        st.button("Reset", key="reset", on_click=reset, help="All controls back to where they stood at first.")
     metric, log = st.session_state.get("metric", METRICS["p50"].short), st.session_state.get("log", True)
     share(setting, metric=str(metric), log=str(log).lower())
 

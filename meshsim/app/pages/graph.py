@@ -10,10 +10,10 @@ import pandas as pd
 import streamlit as st
 
 from meshsim.app import approximate, cards, uploads
+from meshsim.app.charts import chart
 from meshsim.app.controls import DEFAULT_APPLICATION, DEFAULT_RPS, RATES, offered
 from meshsim.app.text import listed, plain
 from meshsim.app.theme import theme
-from meshsim.figures import PLOTLY_CONFIG
 from meshsim.figures import numbers as n
 from meshsim.figures.find import FIELDS, finder
 from meshsim.figures.service_graph import CLIENT, service_graph
@@ -80,9 +80,8 @@ def render() -> None:
         only &= {chosen, *(name for pair in services.calls if chosen in pair for name in pair)}
     graph = service_graph(model, MOST, only=only, first={chosen, *found} if chosen else found)
     with left:
-        st.plotly_chart(
+        chart(
             services_figure(graph, services, colour=colour, found=found, chosen=chosen, theme=theme()),
-            config=PLOTLY_CONFIG,
             alt=services_alt(graph, services, colour),
             key="services-graph",
             on_select=_clicked,

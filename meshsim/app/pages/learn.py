@@ -8,6 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from meshsim.app import cards
+from meshsim.app.charts import chart
 from meshsim.app.components.traffic import traffic
 from meshsim.app.controls import DEFAULT_RPS, RATES
 from meshsim.app.learn.challenges import CHALLENGES
@@ -15,7 +16,6 @@ from meshsim.app.learn.chapter import Answer, Chapter, gap
 from meshsim.app.learn.chapters import CHAPTERS
 from meshsim.app.text import plain
 from meshsim.app.theme import inked
-from meshsim.figures import PLOTLY_CONFIG
 from meshsim.figures.numbers import digits
 from meshsim.scenario import catalog
 
@@ -101,7 +101,7 @@ def _predict(chapter: Chapter) -> None:
     if answer.closed_form:
         st.markdown(f"**Theory.** {plain(answer.closed_form)}")
     if answer.figure is not None:
-        st.plotly_chart(inked(answer.figure), config=PLOTLY_CONFIG, alt=answer.alt, key=f"figure-{chapter.name}")
+        chart(inked(answer.figure), alt=answer.alt, key=f"figure-{chapter.name}")
     with st.expander("The numbers as a table"):
         st.dataframe(pd.DataFrame(answer.rows), hide_index=True)
     st.markdown(f"From: {plain(answer.engine)}.")

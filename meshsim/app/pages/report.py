@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import streamlit as st
 
 from meshsim.app import instant, runs
 from meshsim.app.answering import answered
+from meshsim.app.arithmetic import arithmetic
+from meshsim.app.charts import chart
 from meshsim.app.controls import Setting
 from meshsim.app.downloads import downloads
 from meshsim.app.share import share
+from meshsim.app.tables import as_table, comparison_table
 from meshsim.app.text import listed, plain
 from meshsim.app.theme import theme
 from meshsim.engines import select
-from meshsim.figures import PLOTLY_CONFIG, alt_text, comparison_figure, headline
+from meshsim.figures import alt_text, comparison_figure, headline
+from meshsim.figures.goals import Goals, goal_lines
+from meshsim.figures.numbers import in_currency
 from meshsim.formats.limits import NOT_MODELLED, assumptions
 from meshsim.formats.trace import trace_json
 from meshsim.studies.version import model_version
@@ -32,19 +39,34 @@ def render() -> None:
     if not shown.rows:
         return
     st.subheader("Files")
-    kind = "simulated" if found.simulated else "approximated; the simulated ones follow in a moment"
-    st.markdown(f"Of the numbers above, {kind}. Each says how to get the same numbers again.")
-    downloads(shown, "report")
+    kind = "the simulated numbers" if found.simulated else "approximated numbers; the simulated ones follow in a moment"
+    st.markdown(f"They hold {kind}. In each of them stands how to get the same again.")
+    goals = _goals(setting)
+    growth, complete = instant.growth(setting, 0.0)
+    downloads(shown, "report", setting.terms.shown_in, goals, growth if complete else None)
+    if lines := goal_lines(shown.rows, goals):
+        st.markdown(listed(lines))
     _trace(setting)
     _earlier()
-    st.plotly_chart(
-        comparison_figure(shown, theme=theme()), config=PLOTLY_CONFIG, alt=alt_text(shown), key="report-comparison"
-    )
+    arithmetic(setting, shown)
+    chart(comparison_figure(shown, theme=theme()), alt=alt_text(shown), key="report-comparison")
+    as_table(comparison_table(shown.rows), "report-table")
     left, right = st.columns(2)
     left.subheader("What is assumed")
     left.markdown(listed([*assumptions(shown.provenance), *shown.notes]))
     right.subheader("What is not modelled")
     right.markdown(listed(NOT_MODELLED))
+
+
+def _goals(setting: Setting) -> Goals:
+    """What is asked of a data plane: it is ticked off here, and in the page."""
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        options: dict[str, Any] = {"value": None, "placeholder": "none", "bind": "query-params", "width": 240}
+        late = st.number_input("Goal: p99 within, ms", 0.001, 1e6, key="goal-p99", **options)
+        money = st.number_input(
+            f"Goal: {setting.terms.currency} a month, at most", 0.01, 1e9, key="goal-money", **options
+        )
+    return Goals(late, None if money is None else money / setting.terms.per_usd)
 
 
 def _trace(setting: Setting) -> None:
@@ -86,7 +108,9 @@ def _earlier() -> None:
         return
     with st.expander(f"Files of full runs ({len(done)})"):
         name = st.selectbox("Run", [run.name for run in done], key="earlier")
-        report = runs.Run(str(name)).report()
+        run = runs.Run(str(name))
+        report, shown_in = run.report(), run.question().terms.shown_in
         if report is not None and report.rows:
-            st.markdown(plain(headline(report)))
-            downloads(report, "earlier")
+            with in_currency(shown_in):
+                st.markdown(plain(headline(report)))
+            downloads(report, "earlier", shown_in)

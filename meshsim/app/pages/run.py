@@ -5,11 +5,14 @@ from __future__ import annotations
 import streamlit as st
 
 from meshsim.app import cards, instant, runs, uploads
+from meshsim.app.charts import chart
 from meshsim.app.controls import Setting, controls
 from meshsim.app.downloads import downloads
+from meshsim.app.tables import as_table, comparison_table, growth_table
 from meshsim.app.text import plain
 from meshsim.app.theme import theme
-from meshsim.figures import METRICS, PLOTLY_CONFIG, alt_text, comparison_figure, growth_figure, headline
+from meshsim.figures import METRICS, alt_text, comparison_figure, growth_figure, headline
+from meshsim.figures.numbers import show_money_in
 from meshsim.figures.words import caption, caveats, too_short
 from meshsim.results.rows import ComparisonReport, GrowthReport
 from meshsim.scenario.base import MeshsimError
@@ -95,6 +98,7 @@ def _start(setting: Setting, kind: str, requests: int) -> None:
         rps,
         requests,
         setting.seed,
+        setting.terms,
     )
     try:
         run = runs.start(asked)
@@ -124,6 +128,7 @@ def _outcome(run: runs.Run) -> None:
     if report is None or not report.rows:
         return
     asked = run.question()
+    show_money_in(asked.terms.shown_in)
     st.html(cards.answer(headline(report), report.rows))
     took = f"{asked.requests:,} requests of each run, seed {asked.seed}, {_seconds(now.elapsed_s)}, run {run.name}"
     st.html(cards.progress(1.0, took))
@@ -131,7 +136,7 @@ def _outcome(run: runs.Run) -> None:
         st.warning(plain(warning))
     for one in report.refused:
         st.warning(plain(f"{one.dataplane} with {one.services:,} services: {one.reason}"))
-    downloads(report, "run")
+    downloads(report, "run", asked.terms.shown_in)
     if isinstance(report, GrowthReport):
         _growth(report)
     else:
@@ -144,19 +149,18 @@ def _growth(report: GrowthReport) -> None:
     if short := too_short(report, metric):
         st.info(plain(short))
         return
-    st.plotly_chart(
+    chart(
         growth_figure(report, metric, theme=theme()),
-        config=PLOTLY_CONFIG,
         alt=alt_text(report, metric),
         key="run-growth",
     )
+    as_table(growth_table(report, None, metric), "run-growth-table")
     st.markdown(plain(caption(metric)))
 
 
 def _comparison(report: ComparisonReport) -> None:
-    st.plotly_chart(
-        comparison_figure(report, theme=theme()), config=PLOTLY_CONFIG, alt=alt_text(report), key="run-comparison"
-    )
+    chart(comparison_figure(report, theme=theme()), alt=alt_text(report), key="run-comparison")
+    as_table(comparison_table(report.rows), "run-table")
 
 
 def _seconds(value: float) -> str:

@@ -8,12 +8,12 @@ import pandas as pd
 import streamlit as st
 
 from meshsim.app import cards
+from meshsim.app.charts import chart
 from meshsim.app.glossary import GLOSSARY
 from meshsim.app.text import listed, plain
 from meshsim.app.theme import theme
 from meshsim.costs.book import Cost
 from meshsim.costs.books import Costs
-from meshsim.figures import PLOTLY_CONFIG
 from meshsim.figures import numbers as n
 from meshsim.figures.validation import show, validation_figure
 from meshsim.formats.limits import MISSING, UNLESS_ASKED
@@ -93,9 +93,8 @@ def _validation(boards: list[Scoreboard]) -> None:
             f"**{plain(host)}**, {board.rounds} rounds, {len({row.case for row in board.rows})} scenarios. Small real "
             "meshes (pods, Envoys, iptables, eBPF) and the simulator were made from the same files."
         )
-        st.plotly_chart(
+        chart(
             validation_figure(board, theme=theme()),
-            config=PLOTLY_CONFIG,
             alt=f"Dots: predicted over measured for {len(board.rows)} rows on {host}, by quantity. "
             f"{headline(book(), [board])}",
             key=f"validation-{host}",
