@@ -95,7 +95,8 @@ def test_every_file_of_the_report_opens(visit: Visit, server: str) -> None:
     page = visit.open("report", planes="linkerd")
     rested(page)
     files = {}
-    for name in ("Page, HTML", "Table, CSV", "Table, Parquet", "Report, JSON", "Trace of 20 requests, JSON"):
+    traces = ("Trace of 20 requests, JSON", "The same for Jaeger")
+    for name in ("Page, HTML", "Table, CSV", "Table, Parquet", "Report, JSON", *traces):
         with page.expect_download(timeout=PATIENCE_MS) as waiting:
             page.get_by_role("button", name=name, exact=True).click()
         files[name] = Path(waiting.value.path())
@@ -107,6 +108,9 @@ def test_every_file_of_the_report_opens(visit: Visit, server: str) -> None:
     assert p50["value"].item() == pytest.approx(row["latency_us"]["p50"]["value"])
     trace = json.loads(files["Trace of 20 requests, JSON"].read_text())
     assert trace["traceEvents"]
+    assert len(json.loads(files["The same for Jaeger"].read_text())["data"]) == len(
+        {event["pid"] for event in trace["traceEvents"]}
+    )
     # The page opens from a folder, offline, with its charts; and it prints.
     other = visit.context.new_page()
     html = files["Page, HTML"].rename(files["Page, HTML"].with_suffix(".html"))

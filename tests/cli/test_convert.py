@@ -85,7 +85,10 @@ def test_the_page_is_right_about_its_manifests_and_its_commands(
     (manifests,) = re.findall(r"```yaml\n(.*?)```", SECTION, re.S)
     Path("manifests.yaml").write_text(manifests)
     shutil.copy(KIALI, "graph.json")
-    (commands,) = re.findall(r"```sh\n(.*?)```", SECTION, re.S)
+    Path("scenario.yaml").write_text(
+        "schema: meshsim/scenario/1\napplication: two-tier\ndataplane: linkerd\nload: {rps: 100}\nrun: {requests: 300}\n"
+    )
+    commands = "".join(re.findall(r"```sh\n(.*?)```", SECTION, re.S))
     for line in commands.splitlines():
         words = line.partition("#")[0].split()
         assert words[0] == "meshsim"

@@ -22,6 +22,7 @@ from meshsim.figures.goals import Goals, goal_lines
 from meshsim.figures.numbers import in_currency
 from meshsim.formats.limits import NOT_MODELLED, assumptions
 from meshsim.formats.trace import trace_json
+from meshsim.formats.trace_jaeger import jaeger_json
 from meshsim.studies.version import model_version
 
 TRACED = 20
@@ -81,13 +82,24 @@ def _trace(setting: Setting) -> None:
             key="trace",
             help="Chrome trace format: every call and every step. Opens in Perfetto, or in a browser's own viewer.",
         )
+        st.download_button(
+            "The same for Jaeger",
+            data=lambda: traced(setting, str(plane), for_jaeger=True),
+            file_name=f"meshsim-jaeger-{setting.application}-{plane}.json",
+            mime="application/json",
+            on_click="ignore",
+            key="jaeger",
+            help="Spans of callers and callees. Opens in Jaeger's JSON File upload, and here as an application.",
+        )
 
 
-def traced(setting: Setting, dataplane: str) -> str:
+def traced(setting: Setting, dataplane: str, *, for_jaeger: bool = False) -> str:
     """Simulate a few requests and write some of them down whole. OverloadedError if the load cannot be carried."""
     ready = instant.at_rate(setting, dataplane, TRACE_RUN, setting.seed)
     run = ready.scenario.run.model_copy(update={"sample": TRACED})
     result = select.run(ready.plan, run)
+    if for_jaeger:
+        return jaeger_json(result.records, result.plan)
     return trace_json(
         result.records,
         result.plan,
