@@ -172,12 +172,13 @@ def open_next(S: State) -> None:
             node = behind
         S[at.NEAR_COUNT] = count
         S[at.WHEEL_COUNT] -= count
-        node = heads[bucket + 1 & mask] - 1
-        while node >= 0:  # whoever is next
+        node = heads[bucket + 2 & mask] - 1
+        while node >= 0:  # whoever comes after the next, and the events behind: from memory into the cache
             frame = (nodes[node * at.NODE_ROW + 2] & 0xFFFFFFFF) * (8 * at.FRAME)
             prefetch(S, at.FRAMES, frame)
             prefetch(S, at.FRAMES, frame + 8 * at.FRAME - 8)
             node = links[node * WIDE_NODE + at.NODE_NEXT]
+        prefetch(S, at.NODES, (heads[bucket + 4 & mask] - 1) * (8 * at.NODE_ROW))
     turn(S)
 
 
