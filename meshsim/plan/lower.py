@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import gc
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -36,6 +34,7 @@ from meshsim.scenario.application import Application, Call, Entry
 from meshsim.scenario.base import MeshsimError
 from meshsim.scenario.dataplane import DataPlane
 from meshsim.scenario.machine import Machine
+from meshsim.scenario.no_collection import no_collection
 from meshsim.scenario.scenario import Scenario
 
 WHOLE = 1 << 32
@@ -155,21 +154,8 @@ def lower(
     costs: Costs,
 ) -> Plan:
     """Everything an engine needs to know, as integers. Raises MissingCost, PlacementError or OverloadedError."""
-    with _no_collection():
+    with no_collection():
         return _lower(application, dataplane, machine, scenario, costs)
-
-
-@contextmanager
-def _no_collection() -> Iterator[None]:
-    """Of garbage: a large application makes a million small objects, and looking through them again and again takes a
-    quarter of the time."""
-    was = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was:
-            gc.enable()
 
 
 def _lower(application: Application, dataplane: DataPlane, machine: Machine, scenario: Scenario, costs: Costs) -> Plan:

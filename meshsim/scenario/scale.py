@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from meshsim.scenario.application import Application, Call, Endpoint, Service, Step
 from meshsim.scenario.base import MeshsimError
+from meshsim.scenario.no_collection import no_collection
 
 EndpointId = tuple[str, str]
 """Service and endpoint."""
@@ -85,7 +86,8 @@ def scale(application: Application, services: int) -> Application:
         )
     if services == base:
         return application
-    return _shrink(application, services) if services < base else _grow(application, services)
+    with no_collection():
+        return _shrink(application, services) if services < base else _grow(application, services)
 
 
 # Neither way needs the checks of pydantic again. Fields are copied from a model that passed them, and every

@@ -64,17 +64,20 @@ def crossovers(
 def _search(left: Gap, right: Gap, exact: Callable[[int], float]) -> tuple[float, float, float]:
     """The smallest size at which the sign is that of the right end.
 
-    The next size to look at is where a straight line between the ends is zero, or the middle if the last one did not
-    halve the range (Dekker, "Finding a zero by means of successive linear interpolation", 1969): a look costs the
-    placing of all pods.
+    A look costs the placing of all pods, so the next is where a straight line between the ends is zero (Dekker,
+    "Finding a zero by means of successive linear interpolation", 1969). After a look that did not halve the range, the
+    next is twice as far from the better end, which brings the other end near (Alefeld, Potra and Shi, ACM TOMS 21,
+    1995); then comes the middle.
     """
-    low, high, halve = left, right, False
+    low, high, slow = left, right, 0
     while (width := high.services - low.services) > 1:
-        share = 0.5 if halve else low.difference / (low.difference - high.difference)
-        at = min(max(low.services + int(share * width), low.services + 1), high.services - 1)
+        zero = low.services + width * low.difference / (low.difference - high.difference)
+        better = low if abs(low.difference) < abs(high.difference) else high
+        guess = (zero, 2 * zero - better.services, low.services + width / 2)[min(slow, 2)]
+        at = min(max(int(guess), low.services + 1), high.services - 1)
         here = Gap(at, exact(at))
         low, high = (low, here) if here.difference * right.difference > 0 else (here, high)
-        halve = 2 * (high.services - low.services) > width
+        slow = slow + 1 if 2 * (high.services - low.services) > width else 0
     return (float(high.services),) * 3
 
 

@@ -103,8 +103,8 @@ def turns_begun(rho: Floats, scv: Floats, turning: Floats) -> Floats:
     E[n] = (turning + p) / (1 - rho). Service times are taken as gamma. It is exact for one worker.
     """
     share: Floats = np.ones_like(rho)
-    left = np.flatnonzero(turning > 0)  # those whose series is not summed yet
-    rho, c, turning = rho[left], np.maximum(scv[left], 1e-6), turning[left]
+    left = np.arange(len(rho))  # those whose series is not summed yet
+    c = np.maximum(scv, 1e-6)
     u, total, product = np.ones_like(rho), np.zeros_like(rho), np.ones_like(rho)
     for number in range(1, TURNS_SUMMED + 1):
         total += u * product

@@ -78,6 +78,7 @@ def stations(model: Model, rate: float, arrivals_scv: float = 1.0, held: Floats 
     # Where both are priced, one share stands for both: of wake-ups and of turns begun, as these add to the time.
     turning = b["beginning"] / np.maximum(b["woken"], 1e-300) if b["beginning"].any() else None
     of_turns = rate * b["beginning"] / model.class_servers
+    loops = np.flatnonzero(of_turns)  # event loops
     alone, begun, turn_in_line = np.ones(len(count)), np.ones(len(count)), np.ones(len(count))
     kept = np.ones(len(model.cores))
     last, moved, step = -1.0, 0.0, 1.0
@@ -107,7 +108,8 @@ def stations(model: Model, rate: float, arrivals_scv: float = 1.0, held: Floats 
             # Workers begin more turns than one alone would at this load, and are busier for it.
             busy = rate * awake / model.class_servers + of_turns * (begun - alone)
             spread_awake = np.clip(second_awake * count / np.maximum(awake, 1e-12) ** 2 - 1, 0.0, 50.0)
-            now = turns_begun(np.clip(busy, 0.0, FULLEST), spread_awake, of_turns)
+            now = np.ones(len(count))
+            now[loops] = turns_begun(np.clip(busy, 0.0, FULLEST)[loops], spread_awake[loops], of_turns[loops])
             alone, begun = now, begun + step * (shared_turns(now, model.class_servers) - begun)
             turn_in_line = np.clip((begun - 1 + waits) / np.maximum(waits, 1e-9), 0.0, 1.0)
             asleep += turning * (begun - asleep)

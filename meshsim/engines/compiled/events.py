@@ -13,7 +13,9 @@ TOMACS 15, 2005). What lies beyond the blocks is in a second heap. The width of 
 from __future__ import annotations
 
 from meshsim.engines.compiled import state as at
-from meshsim.engines.compiled.pointers import Int64s, State, inlined, int32s, int64s, native, prefetch
+from meshsim.engines.compiled.pointers import Int64s, State, fixed, inlined, int32s, int64s, native, prefetch
+from meshsim.engines.frame import FRAME as FRAME_EVENT
+from meshsim.plan.plan import THREADS_SLOT
 
 WIDE = 2 * at.EVENT
 WIDE_NODE = 2 * at.NODE_ROW
@@ -172,13 +174,31 @@ def open_next(S: State) -> None:
             node = behind
         S[at.NEAR_COUNT] = count
         S[at.WHEEL_COUNT] -= count
-        node = heads[bucket + 1 & mask] - 1
-        while node >= 0:  # whoever is next
+        node = heads[bucket + 2 & mask] - 1
+        while node >= 0:  # whoever comes after the next, and the events behind: from memory into the cache
             frame = (nodes[node * at.NODE_ROW + 2] & 0xFFFFFFFF) * (8 * at.FRAME)
             prefetch(S, at.FRAMES, frame)
             prefetch(S, at.FRAMES, frame + 8 * at.FRAME - 8)
             node = links[node * WIDE_NODE + at.NODE_NEXT]
+        prefetch(S, at.NODES, (heads[bucket + 4 & mask] - 1) * (8 * at.NODE_ROW))
+        if fixed(S, at.MANY_STATIONS):
+            node = heads[bucket + 1 & mask] - 1
+            while node >= 0:
+                row = node * at.NODE_ROW
+                if nodes[row + 1] >> 60 == FRAME_EVENT:
+                    fetch_threads(S, nodes[row + 2] & 0xFFFFFFFF)
+                node = links[node * WIDE_NODE + at.NODE_NEXT]
     turn(S)
+
+
+@inlined
+def fetch_threads(S: State, frame: int) -> None:
+    """Of the pod that a frame calls: they will be asked for, or given back."""
+    pod = int32s(S, at.FRAMES)[frame * (2 * at.FRAME) + at.DESTINATION]
+    if pod >= 0:
+        station = int32s(S, at.POD_STATION)[pod * fixed(S, at.SLOTS) + THREADS_SLOT]
+        prefetch(S, at.STATIONS, station * (8 * at.STATION))
+        prefetch(S, at.STATIONS, station * (8 * at.STATION) + 64)
 
 
 @native

@@ -151,6 +151,7 @@ class Memory:
             CHUNKS_FREE=-1, WIDTH=12, BUCKET_COUNT=256, BLOCK=18, NEAR_END=1 << 12, WHEEL_END=1 << 20, TUNE_AT=256,
             SLOTS=plan.pod_station.shape[1], TAGS=len(plan.tags), ENTRIES=plan.entry_calls, GAP_LAW=plan.gap_law,
             EXPONENTIAL_LAW=plan.exponential_law, FAULTY=int(len(plan.faults) > 0),
+            MANY_STATIONS=int(len(plan.station_servers) > 1 << 12),
             ROUTED=int(bool((routes.call_route >= 0).any() or (routes.call_policy >= 0).any())),
             RESETTING=int((routes.policies.columns["resets"] > 0).any()), AN_END=int(np.argmax(plan.op == Op.END)),
             PINNED=int(plan.slot_workers.max(initial=1) > 1),

@@ -32,7 +32,8 @@ using Column = std::vector<Int>;
 enum Op : Small { WORK, WAIT, ACQUIRE, RELEASE, START, SPAWN, JOIN, DETACH, BODY, RETURN, END, MORE };
 enum When : Small { ALWAYS, SAME_NODE, OTHER_NODE, WOKEN, SAME_ZONE, OTHER_ZONE };
 enum Place : Small { SOURCE, DESTINATION, VIA };
-constexpr Small CPU_SLOT = 0;
+constexpr Small CPU_SLOT = 0, THREADS_SLOT = 1;
+constexpr std::size_t MANY_STATIONS = 1 << 12;
 
 constexpr Key STRIDE = 0xD1342543DE82EF95, GOLDEN = 0x9E3779B97F4A7C15;
 constexpr Int POINTS = 40 * 64 + 1, OCTAVES = 40, HALF = 1 << 23, FRACTION_BITS = 24;
@@ -288,7 +289,9 @@ class Engine {
             while (ready_.length > 0) step(first_in_line(ready_));
             if (answered_measured_ == measured_) return;
             while (!events_.at_hand()) {
-                events_.open_next(now_, happened_, [this](Small frame) { frames_.touch(frame); });
+                events_.open_next(
+                    now_, happened_, [this](Small frame) { frames_.touch(frame); },
+                    [this](const Event& event) { touch_threads(event); });
             }
             const Event event = events_.take_first();
             ++happened_;
@@ -338,6 +341,17 @@ class Engine {
                                       : draw_unit(gap_law_, draw(child_key(root_key_, number), purpose_gap_));
         clock_ += std::max(Int{1}, (gap_mean_ * unit + HALF) >> FRACTION_BITS);
         events_.push({clock_ >> shift_, ARRIVAL | number << 20, 0, 0});
+    }
+
+    // The threads of the pod that a frame calls will be asked for, or given back.
+    void touch_threads(const Event& event) {
+        if (stations_.size() <= MANY_STATIONS || event.order < OF_A_FRAME) return;
+        const Small pod = frames_[event.about].pods[DESTINATION];
+        if (pod < 0) return;
+        const auto number = static_cast<std::size_t>(station_number(pod, THREADS_SLOT));
+        const char* station = reinterpret_cast<const char*>(stations_.data() + number);
+        __builtin_prefetch(station);
+        __builtin_prefetch(station + 64);
     }
 
     void arrive(Int number) {
