@@ -53,9 +53,9 @@ class Frame:
 
     __slots__ = (
         "after", "asked", "back", "begun", "call", "child_failed", "children", "connected", "connection", "detached",
-        "entered", "held_since", "host", "joining", "key", "left", "number", "opened", "optional", "order", "over", "parent",
-        "parts", "pc", "pinned_by", "pods", "quota", "request", "reset", "since", "span", "started", "status",
-        "to_serve", "token", "tries", "turn", "woken",
+        "entered", "held_since", "host", "joining", "key", "left", "number", "opened", "optional", "order", "over",
+        "parent", "parts", "pc", "pinned_by", "pods", "quota", "request", "reset", "since", "span", "started",
+        "status", "to_serve", "token", "tries", "turn", "woken",
     )  # fmt: skip
 
     def __init__(self, request: Request, parent: Frame | None, pc: int, key: int) -> None:
