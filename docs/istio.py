@@ -558,8 +558,8 @@ def workers(p: Page) -> Iterator[str]:
         }
         for share, left in p.left.items()
     )
-    yield "The differences are small. Of more than 80 % on one worker none is tried: it would be busy all the time in the"
-    yield "rows with most requests."
+    yield "The differences are small. Of more than 80 % on one worker none is tried: it would be busy all the time"
+    yield "in the rows with most requests."
     yield ""
     yield "That the connections lay unevenly is inferred from this; no file says it. In one run of the benchmark they"
     yield "lay in one way all the time, and in the next in another: with few connections the share can be anything."

@@ -122,7 +122,7 @@ def expected_load(
 def _demand(program: Program, slots: int, times: _Unloaded | None = None) -> list[NDArray[np.float64]]:
     """Time asked of each (place, slot) by one run: always, if on different nodes, if on one, if in different zones."""
     always, if_apart, if_together, if_zones_differ = (np.zeros((3, slots)) for _ in range(4))
-    under = {
+    under: dict[int, NDArray[np.float64]] = {
         When.ALWAYS: always, When.OTHER_NODE: if_apart, When.SAME_NODE: if_together, When.OTHER_ZONE: if_zones_differ,
     }  # fmt: skip
     held: dict[tuple[Place, int], int] = {}
