@@ -88,7 +88,7 @@ class Connections:
     def take(self, frame: Frame, connection: int) -> None:
         """Put the frame on it; open it if it was closed."""
         self.busy[connection] += 1
-        frame.connection = connection
+        frame.connection, frame.connected = connection, True
         *_, closing, share = self.sim.program[frame.pc]
         if share and draw(frame.key, closing) >> 32 < share:
             self.key[connection] = 0
@@ -110,7 +110,7 @@ class Connections:
 
     def disconnect(self, frame: Frame) -> None:
         """Give it back; the first in line gets it at this instant."""
-        connection, frame.connection = frame.connection, -1
+        connection, frame.connection, frame.connected = frame.connection, -1, False
         if connection < 0:  # it was closed when the attempt was given up
             return
         self.busy[connection] -= 1
@@ -131,8 +131,7 @@ class Connections:
         if attempt in self.lines[pool]:
             self.lines[pool].remove(attempt)
             return True
-        assert attempt.parent is not None
-        if attempt.connection >= 0 and attempt.connection != attempt.parent.connection:
+        if attempt.connected:
             self.hang_up(attempt)
         return False
 

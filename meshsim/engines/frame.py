@@ -52,10 +52,10 @@ class Frame:
     detached work."""
 
     __slots__ = (
-        "after", "asked", "back", "begun", "call", "child_failed", "children", "connection", "detached", "entered",
-        "held_since", "host", "joining", "key", "left", "number", "opened", "optional", "order", "over", "parent",
-        "parts", "pc", "pinned_by", "pods", "quota", "request", "reset", "since", "span", "started", "status",
-        "to_serve", "token", "tries", "turn", "woken",
+        "after", "asked", "back", "begun", "call", "child_failed", "children", "connected", "connection", "detached",
+        "entered", "held_since", "host", "joining", "key", "left", "number", "opened", "optional", "order", "over",
+        "parent", "parts", "pc", "pinned_by", "pods", "quota", "request", "reset", "since", "span", "started",
+        "status", "to_serve", "token", "tries", "turn", "woken",
     )  # fmt: skip
 
     def __init__(self, request: Request, parent: Frame | None, pc: int, key: int) -> None:
@@ -91,5 +91,6 @@ class Frame:
         self.token: Any = None  # the pool whose token it holds
         self.host = -1  # whose books count it as under way
         self.connection = -1
+        self.connected = False  # it has taken that connection itself, and will give it back
         self.opened = False  # that connection was opened for it
         self.pinned_by = 0  # key of the connection that decides on the workers of proxies; 0: its own key does

@@ -314,10 +314,8 @@ class Simulation:
             station.leave(frame.held_since, self.now)
             if frame.held_since >= station.crashed_at:
                 self.pass_on(station, frame)
-        if not frame.over and frame.connection >= 0:  # of one that was given up, that is done
-            assert frame.parent is not None
-            if frame.connection != frame.parent.connection:
-                self.connections.hang_up(frame)
+        if frame.connected:
+            self.connections.hang_up(frame)
         frame.reset, frame.status = True, RESET
         self.end(frame)
 

@@ -143,3 +143,16 @@ def test_a_policy_that_never_acts_changes_nothing_with_resets_either() -> None:
     one, other = (run(plan(chain(**ONE_THREAD), 100, **CONSTANT, resilience=r)) for r in rules)
     assert one.latency.sum_ns == other.latency.sum_ns
     assert (one.cpu_ns == other.cpu_ns).all()
+
+
+def test_branches_of_who_was_reset_leave_its_connection_alone() -> None:
+    branch = [wait(1000), call("c")]
+    app = application(
+        service("a", [call("b")]), service("b", [{"parallel": [branch, branch]}]), service("c", [constant(10)])
+    )
+    rules = [rule(timeout_ms=0.3, at="application", **RESET), {"to": "c", "timeout_ms": 50}]
+    result = run(plan(app, 100, **CONSTANT, resilience=rules, connections=[{"to": "b", "max": 3}, {"to": "c"}]))
+    # The connection to b is closed when it is given up, once a request; nobody ever calls c.
+    assert spans(result)[2:] == [(2, 0, 1000, 7, True), (3, 0, 1000, 7, False), (4, 0, 1000, 7, False)]
+    assert result.counts["connections"] == 100
+    ok(result)

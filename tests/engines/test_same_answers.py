@@ -119,7 +119,7 @@ LOADS = st.one_of(
     some(
         closed=some(
             clients=st.sampled_from([1, 3, 20]),
-            think_ms=st.sampled_from([0, 1.0]),
+            think_ms=st.sampled_from([0.01, 1.0]),
             think=st.sampled_from(["exponential", "constant"]),
         )
     ),

@@ -85,6 +85,7 @@ def take(S: State, frame: int, connection: int) -> None:
     row = connection * at.CONNECTION_ROW
     rows[row + at.CONNECTION_BUSY] += 1
     int32s(S, at.COLD)[frame * (2 * at.COLD_PART) + at.CONNECTION] = connection
+    F32[frame * WIDE + at.FLAGS] |= at.CONNECTED
     call = F32[frame * WIDE + at.CALL]
     by_connection = int32s(S, at.CALLS)[call * (2 * at.CALL_ROW) + at.CHOOSER] == BY_CONNECTION
     pods = int32s(S, at.CONNECTION_POD)
@@ -117,6 +118,7 @@ def disconnect(S: State, frame: int) -> None:
     pools, states, C32 = int64s(S, at.POOLS), int32s(S, at.POOL_STATES), int32s(S, at.COLD)
     connection = C32[frame * (2 * at.COLD_PART) + at.CONNECTION]
     C32[frame * (2 * at.COLD_PART) + at.CONNECTION] = -1
+    int32s(S, at.FRAMES)[frame * WIDE + at.FLAGS] &= ~at.CONNECTED
     if connection < 0:
         return
     int64s(S, at.CONNECTIONS)[connection * at.CONNECTION_ROW + at.CONNECTION_BUSY] -= 1
@@ -135,16 +137,14 @@ def disconnect(S: State, frame: int) -> None:
 @native
 def leave_pool(S: State, attempt: int) -> bool:
     """An attempt was given up. True if it waited for a connection: then it never goes upstream."""
-    pools, C32 = int64s(S, at.POOLS), int32s(S, at.COLD)
+    pools = int64s(S, at.POOLS)
     row = row_of(S, attempt)
     if row < 0:
         return False
     pool = pools[row + POOL_FIRST] + ordinal_in(S, attempt, row)
     if leave_line(S, int32s(S, at.POOL_STATES), pool * (2 * at.POOL_STATE_ROW) + at.POOL_HEAD, attempt):
         return True
-    parent = int32s(S, at.FRAMES)[attempt * WIDE + at.PARENT]
-    connection = C32[attempt * (2 * at.COLD_PART) + at.CONNECTION]
-    if connection >= 0 and connection != C32[parent * (2 * at.COLD_PART) + at.CONNECTION]:
+    if int32s(S, at.FRAMES)[attempt * WIDE + at.FLAGS] & at.CONNECTED:
         hang_up(S, attempt)
     return False
 

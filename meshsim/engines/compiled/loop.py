@@ -233,15 +233,12 @@ def fault_changes(S: State, number: int, breaks: bool) -> None:
 @native
 def abandon(S: State, frame: int) -> None:
     """It gives back what it holds, and goes to its end."""
-    F32, C32 = int32s(S, at.FRAMES), int32s(S, at.COLD)
+    F32 = int32s(S, at.FRAMES)
     f = frame * WIDE
     hand_back(S, frame)
-    flags = F32[f + at.FLAGS]
-    connection = C32[frame * (2 * at.COLD_PART) + at.CONNECTION]
-    of_parent = C32[F32[f + at.PARENT] * (2 * at.COLD_PART) + at.CONNECTION]
-    if connection >= 0 and connection != of_parent and not flags & at.OVER:  # of one that was given up, that is done
+    if F32[f + at.FLAGS] & at.CONNECTED:
         hang_up(S, frame)
-    F32[f + at.FLAGS] = (flags & ~at.STATUS) | at.CUT | RESET
+    F32[f + at.FLAGS] = (F32[f + at.FLAGS] & ~at.STATUS) | at.CUT | RESET
     F32[f + at.PC] = fixed(S, at.AN_END)
 
 

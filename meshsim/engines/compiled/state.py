@@ -58,7 +58,9 @@ KEY, ORDER, SINCE, BEGAN, HELD_SINCE, LEFT = range(6)
 PC, PARENT, CALL, SOURCE, DESTINATION, VIA, CHILDREN, FLAGS, NEXT, REQUEST, SPAN, TO_SERVE = range(12, 24)
 # Flags of a frame; the lowest three bits are its status.
 STATUS = 7
-JOINING, DETACHED, WOKEN, CHILD_FAILED, OPTIONAL, OVER, BEGUN, TURN, OPENED, CUT = (1 << bit for bit in range(3, 13))
+JOINING, DETACHED, WOKEN, CHILD_FAILED, OPTIONAL, OVER, BEGUN, TURN, OPENED, CUT, CONNECTED = (
+    1 << bit for bit in range(3, 14)
+)
 
 COLD_PART = 6
 """Of a frame, where calls are routed, tried again, or faulty; else there is none."""
