@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 
+from meshsim.app.glossary import GLOSSARY
 from meshsim.figures import numbers as n
 from meshsim.figures.palette import look
 from meshsim.results.rows import Estimate, Refused, Row
@@ -120,9 +121,9 @@ def _card(row: Row, sources: Sources, price_date: str, title: str) -> str:
     gap = row.difference
     saturated = row.engine == "analytic" and row.utilisation >= 1
     late = [
-        ("p50", _estimate(row.latency_us.p50)),
-        *([("p50, added", _estimate(gap.latency_us.p50))] if gap is not None and not saturated else []),
-        ("p99", _estimate(row.latency_us.p99)),
+        (_word("p50"), _estimate(row.latency_us.p50)),
+        *([(_word("p50, added"), _estimate(gap.latency_us.p50))] if gap is not None and not saturated else []),
+        (_word("p99"), _estimate(row.latency_us.p99)),
     ]
     if saturated:
         late = [("latency", f"overloaded<small>saturates at {n.digits(row.goodput_rps)} requests/s</small>")]
@@ -141,6 +142,11 @@ def _card(row: Row, sources: Sources, price_date: str, title: str) -> str:
         f'<h3>{escape(row.dataplane)}</h3><p class="mesh-small">{escape(title)}</p>'
         f"<dl>{listed}</dl>{kind([row])}{_reality(row)}</section>"
     )
+
+
+def _word(quantile: str) -> str:
+    """With its meaning where the pointer rests on it."""
+    return f'<span title="{escape(GLOSSARY["p50, p90, p99, p99.9"])}">{quantile}</span>'
 
 
 def _reality(row: Row) -> str:

@@ -60,7 +60,7 @@ def growth_figure(
     data += _busy_zones([*report.rows, *report.curve], heights)
     if here is not None and heights:
         data.append(_here(here, heights))
-    data += _crossing_marks(top_crossovers(report, metric), lines, what, factor, log_y)
+    data += _crossing_marks(top_crossovers(report, metric), {**lines, **curves}, what, factor, log_y)
 
     sizes = sorted({float(row.services) for row in report.rows})
     if len(sizes) == 1:  # one simulated size on a computed curve

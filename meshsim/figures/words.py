@@ -170,23 +170,19 @@ def caption(metric: str, *, sampled: bool = True) -> str:
 
 
 def gaps(simulated: Sequence[Row], approximated: Sequence[Row], metric: str) -> str:
-    """How far the approximation lies from the simulation, by data plane; empty where nothing can be compared."""
+    """How far the approximation lies from the simulation; empty where nothing can be compared."""
     what = metric_named(metric)
     near = {row.dataplane: what.of(row).value for row in approximated}
-    said = []
-    for row in simulated:
-        seen, thought = what.of(row), near.get(row.dataplane)
-        if not seen.value or not thought:
-            continue
-        inside = seen.low is not None and seen.high is not None and seen.low <= thought <= seen.high
-        said.append(
-            f"{row.dataplane} {100 * (thought / seen.value - 1):+.0f} %{' (within its interval)' if inside else ''}"
-        )
-    if not said:
+    found = [
+        (100 * (thought / seen - 1), row.dataplane)
+        for row in simulated
+        if (seen := what.of(row).value) and (thought := near.get(row.dataplane))
+    ]
+    if not found:
         return ""
-    return (
-        f"The line, the approximation, against the simulated marks: {', '.join(said)}; below stands what it leaves out."
-    )
+    (low, lowest), (high, highest) = min(found), max(found)
+    apart = f"{low:+.0f} % ({lowest})" + (f" to {high:+.0f} % ({highest})" if len(found) > 1 else "")
+    return f"The lines are approximated; against the simulated marks they are off by {apart.replace('-0 %', '0 %')}."
 
 
 def doubts(rows: Sequence[Row]) -> list[str]:

@@ -120,6 +120,17 @@ def test_the_gap_between_approximation_and_simulation_is_said() -> None:
         update={"p50": simulated[0].latency_us.p50.model_copy(update={"value": near * 1.2})}
     )
     said = gaps(simulated[:1], [simulated[0].model_copy(update={"latency_us": far})], "p50")
-    assert f"{simulated[0].dataplane} +20 %;" in said
-    assert "(within its interval)" in gaps(simulated[:1], simulated[:1], "p50")
+    assert f"off by +20 % ({simulated[0].dataplane})." in said
+    assert "off by +0 % (" in gaps(simulated[:1], simulated[:1], "p50")
+    both = gaps(simulated[:2], [simulated[0].model_copy(update={"latency_us": far}), simulated[1]], "p50")
+    assert f"off by +0 % ({simulated[1].dataplane}) to +20 % ({simulated[0].dataplane})." in both
     assert gaps(simulated[:1], [], "p50") == ""
+
+
+def test_crossings_are_marked_on_the_curve_where_one_size_was_simulated() -> None:
+    whole = growth_report()
+    first = min(row.services for row in whole.rows)
+    one = [row for row in whole.rows if row.services == first]
+    figure = growth_figure(whole.model_copy(update={"rows": one, "curve": whole.rows}), "p99")
+    marks = [trace for trace in figure["data"] if trace.get("meta") == "crossover"]
+    assert [trace["x"] for trace in marks] == [[47]]

@@ -88,8 +88,8 @@ def _growth(setting: Setting, simulated: ComparisonReport | None, was_complete: 
     drawn = with_simulation(report, simulated, metric)
     figure = growth_figure(drawn, metric, here=setting.services, log_x=log, log_y=log, height=CHART_HEIGHT)
     for trace in figure["data"]:
-        # The mark of the same colour says the name, and the sentence below the chart what the bands are.
-        if trace.get("meta") in ("analytic", "sampling key", "model key"):
+        # The mark of the same colour says the name, and the sentences below the chart what bands and rings are.
+        if trace.get("meta") in ("analytic", "sampling key", "model key", "crossover"):
             trace["showlegend"] = False
     chart(figure, alt=alt_text(report, metric), key="growth")
     said = [crossing.sentence for crossing in top_crossovers(report, metric)]
