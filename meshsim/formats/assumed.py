@@ -36,11 +36,12 @@ def without_cycles(weights: Mapping[Edge, float], file: str) -> tuple[list[Edge]
     graph.add_edges_from(sorted(weights))
     dropped: list[Edge] = []
     while True:
-        try:
-            cycle = nx.find_cycle(graph)
-        except nx.NetworkXNoCycle:
-            return [edge for edge in weights if edge not in set(dropped)], dropped
-        weakest = min(((a, b) for a, b, *_ in cycle), key=lambda edge: (weights[edge], edge))
+        tangle = next((nodes for nodes in nx.strongly_connected_components(graph) if len(nodes) > 1), None)
+        if tangle is None:
+            gone = set(dropped)
+            return [edge for edge in weights if edge not in gone], dropped
+        # Each edge within a tangle lies on a circle, and the weakest of all is the weakest of its own.
+        weakest = min(((a, b) for a, b in graph.edges(tangle) if b in tangle), key=lambda edge: (weights[edge], edge))
         dropped.append(weakest)
         if len(dropped) > MOST_CYCLES:
             raise MeshsimError(f"{file}: more than {MOST_CYCLES} calls lead in a circle; a request would never end")

@@ -166,10 +166,13 @@ class _Graph:
             )
         visits = self.visits(inner, kept, flows, incoming)
         entries = self.entries(incoming, members)
+        callees: dict[str, list[str]] = defaultdict(list)
+        for source, target in kept:
+            callees[source].append(target)
         services = [
             {
                 "name": self.called[group], "replicas": max(members[group].pods, 1),
-                "endpoints": [{"name": "serve", "steps": self.steps(group, kept, flows, visits, members)}],
+                "endpoints": [{"name": "serve", "steps": self.steps(group, callees[group], flows, visits, members)}],
             }
             for group in inner
         ]  # fmt: skip
@@ -266,17 +269,15 @@ class _Graph:
     def steps(
         self,
         group: str,
-        kept: list[Edge],
+        callees: list[str],
         flows: dict[Edge, _Flow],
         visits: dict[str, float],
         members: dict[str, _Member],
     ) -> list[dict[str, Any]]:
         steps: list[dict[str, Any]] = [assumed.compute()]
         inside_us = 0.0
-        for source, target in kept:
-            if source != group or not visits[group]:
-                continue
-            for protocol, rate in flows[source, target].rates.items():
+        for target in callees if visits[group] else []:
+            for protocol, rate in flows[group, target].rates.items():
                 call: dict[str, Any] = {
                     "service": self.called[target], "protocol": PROTOCOLS[protocol],
                     "request_bytes": _payload(members[target]), "response_bytes": PAYLOAD_BYTES,

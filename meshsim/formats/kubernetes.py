@@ -19,6 +19,9 @@ from meshsim.formats.manifests import MOST_PODS, PORTS, PROTOCOLS, KubeService, 
 from meshsim.scenario.application import Application
 from meshsim.scenario.yaml_io import Document, validate
 
+CALLERS = 50
+"""Whose inferred calls are named in the note; all of them are in the application."""
+
 
 def is_kubernetes(data: Any) -> bool:
     """Whether parsed YAML or JSON looks like manifests: one or several objects with ``kind`` and ``apiVersion``."""
@@ -182,7 +185,10 @@ class _Cluster:
         for caller, callee in kept:
             made[caller].append(callee)
         if made:
-            calls = "; ".join(f"{caller} -> {', '.join(callees)}" for caller, callees in made.items())
+            shown = [f"{caller} -> {', '.join(callees)}" for caller, callees in made.items()]
+            calls = "; ".join(shown[:CALLERS]) + (
+                f"; and of {len(shown) - CALLERS} more" if len(shown) > CALLERS else ""
+            )
             first.append(
                 "calls are not in manifests; these were inferred from hosts in environment, arguments and ConfigMaps, "
                 f"each made once a visit, one after the other: {calls}"
