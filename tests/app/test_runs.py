@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -86,7 +87,7 @@ def test_no_more_than_three_at_once() -> None:
     for number in range(runs.MOST_AT_ONCE):
         folder = runs.home() / f"20260101-00000{number}-00000000"
         folder.mkdir()
-        (folder / "question.json").write_text(json.dumps(SHORT.__dict__))
+        (folder / "question.json").write_text(json.dumps(asdict(SHORT)))
     with pytest.raises(MeshsimError, match="3 runs are under way"):
         runs.start(SHORT)
 
@@ -94,7 +95,7 @@ def test_no_more_than_three_at_once() -> None:
 def test_old_ones_are_forgotten() -> None:
     folder = runs.home() / "20250101-000000-00000000"
     folder.mkdir()
-    (folder / "question.json").write_text(json.dumps(SHORT.__dict__))
+    (folder / "question.json").write_text(json.dumps(asdict(SHORT)))
     old = time.time() - runs.KEPT_S - 1
     os.utime(folder / "question.json", (old, old))
     run = runs.start(SHORT)
