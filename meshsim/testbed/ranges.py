@@ -5,15 +5,16 @@ The range of a measured cost is that of the settings under which its experiment 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 from meshsim.costs.books import Costs
 from meshsim.measure.experiment import Samples
 from meshsim.measure.session import read_journal
 from meshsim.results.scoreboard import Conditions
-from meshsim.scenario.catalog import resolve
+from meshsim.scenario.catalog import load_book, resolve
 from meshsim.testbed.scenarios import LOADS, SATURATED, Case
 
 SIZES = ("bytes", "request_bytes", "response_bytes")
@@ -30,12 +31,17 @@ class Range:
 
 
 @cache
-def _samples(book: str) -> Samples:
-    return read_journal(resolve("costs", book))
+def _samples(book: Path) -> Samples:
+    return read_journal(book)
 
 
-def range_of(book: str, experiment: str) -> Range:
-    """Over all samples of the experiment."""
+def files_of(books: Sequence[str]) -> dict[str, Path]:
+    """Where the books of these names or paths lie, by the name that each has itself."""
+    return {load_book(book).name: resolve("costs", book) for book in books}
+
+
+def range_of(book: Path, experiment: str) -> Range:
+    """Over all samples of the experiment that lie beside the book."""
     settings = [sample.settings for sample in _samples(book).of(experiment)]
     sizes = [float(s[name]) for s in settings for name in SIZES if isinstance(s.get(name), int | float)]
     loads = [float(s["load"]) for s in settings if isinstance(s.get("load"), int | float)]
@@ -57,10 +63,12 @@ def conditions_of(cases: Sequence[Case], cores: int) -> Conditions | None:
     )  # fmt: skip
 
 
-def outside(case: Case, load: float | str, operations: Sequence[str], costs: Costs) -> list[str]:
+def outside(
+    case: Case, load: float | str, operations: Sequence[str], costs: Costs, files: Mapping[str, Path]
+) -> list[str]:
     """Why a prediction is an extrapolation, in words; empty if it is none.
 
-    ``operations``: those that the simulated plan charges.
+    ``operations``: those that the simulated plan charges; ``files``: where the books of ``costs`` lie (``files_of``).
     """
     calls = [c for s in case.application.services for e in s.endpoints for c in e.calls()]
     largest = max(max(call.request_bytes, call.response_bytes) for call in calls)
@@ -73,7 +81,7 @@ def outside(case: Case, load: float | str, operations: Sequence[str], costs: Cos
             found[f"{operation} was not measured on this host"] = None
             continue
         book = costs.table[operation][1]
-        known = range_of(book, entry.evidence.experiment)
+        known = range_of(files[book], entry.evidence.experiment)
         per_byte = entry.cpu_ns_per_byte or entry.wait_ns_per_byte
         if per_byte and known.largest_bytes is not None and largest > known.largest_bytes:
             found[f"{operation}: {largest} bytes, measured up to {known.largest_bytes:.0f}"] = None

@@ -26,7 +26,7 @@ from meshsim.testbed.deploy import deploy, needs
 from meshsim.testbed.drive import drive
 from meshsim.testbed.predict import QUICK_REQUESTS, REQUESTS, OwnWork, Prediction, predict
 from meshsim.testbed.published import published_rows
-from meshsim.testbed.ranges import conditions_of, outside
+from meshsim.testbed.ranges import conditions_of, files_of, outside
 from meshsim.testbed.scenarios import BASELINE, LOADS, QUICK, SATURATED, Case, cases
 from meshsim.testbed.scoreboard import experiment_of, own_work, rates, ratios_to_no_mesh, rows_of
 
@@ -165,10 +165,10 @@ def score(
             _predict, tasks, size=100, jobs=jobs, on_result=found.__setitem__, on_progress=on_progress,
             should_stop=should_stop,
         )  # fmt: skip
-        costs = load_costs(books)
+        costs, files = load_costs(books), files_of(books)
         for number, prediction in sorted(found.items()):
             task = tasks[number]
-            beyond = outside(task.case, task.load, prediction.operations, costs)
+            beyond = outside(task.case, task.load, prediction.operations, costs, files)
             rows += rows_of(task.case, task.load, samples, prediction, beyond)
             warnings += [f"{task.case.name} at {task.load}: {note}" for note in prediction.notes]
     board = Scoreboard(

@@ -11,7 +11,7 @@ from meshsim.measure.experiment import Sample, Samples
 from meshsim.plan.lower import lower
 from meshsim.results.scoreboard import read
 from meshsim.scenario.base import MeshsimError
-from meshsim.scenario.catalog import load_costs
+from meshsim.scenario.catalog import load_costs, models_root
 from meshsim.scenario.load import Load
 from meshsim.scenario.scenario import Run
 from meshsim.testbed.predict import OwnWork, Prediction, predict, this_host, with_own_work, without_entry
@@ -110,6 +110,12 @@ def test_scores_are_predicted_anew_without_measuring(tmp_path: Path) -> None:
         assert row.measured == known[row.load, row.quantity].measured
         assert row.predicted == known[row.load, row.quantity].predicted
     assert read(out) == board
+    # A book of one's own is a file anywhere, and the ranges of its costs are those of the samples beside it.
+    own = tmp_path / "mine.yaml"
+    book = models_root() / "costs" / "epyc-2-vcpu.yaml"
+    own.write_text(book.read_text().replace("name: epyc-2-vcpu\n", "name: mine\n"))
+    again = rescore(out, costs=[str(own), "published"], jobs=1)
+    assert [row.predicted for row in again.rows] == [row.predicted for row in board.rows]
 
 
 def test_there_is_nothing_to_score_without_samples(tmp_path: Path) -> None:
