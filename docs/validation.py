@@ -21,8 +21,8 @@ side: [validate.md](validate.md) says how. Here is what came out, all of it. Wri
 
 CAUSES = """## Causes, as far as they were found
 
-**Turns of an event loop** were the largest, and are in the model now: a worker that finds several messages ready serves
-them in one turn, and pays for its beginning once ([measured.md](measured.md), `proxy.envoy.turn`). The same
+**Turns of an event loop** were the largest, and are in the model now: a worker that finds several messages ready
+serves them in one turn, and pays for its beginning once ([measured.md](measured.md), `proxy.envoy.turn`). The same
 measurements, predicted before and after, over scenarios that nothing was fitted to:
 
 | what | median error before | after | worst before | after |
@@ -36,27 +36,27 @@ measurements, predicted before and after, over scenarios that nothing was fitted
 | memory | 12% | 12% | 28% | 28% |
 
 With one proxy the rate in closed loop is right now (0.97 of the measured one; it was 0.62), and 80 % of the real
-saturation is no overload any more. With two proxies or a chain it is too high, and the medians became worse: two errors
-had cancelled each other. What was too expensive a proxy hid what is next.
+saturation is no overload any more. With two proxies or a chain it is too high, and the medians became worse: two
+errors had cancelled each other. What was too expensive a proxy hid what is next.
 
-**Another day, another host of the same type.** `epyc-2-vcpu-b` was measured in six rounds without foreign load, with a
-book of its own that was measured two hours later. A fixed piece of work took 8 % longer there than on the first host,
-but Envoy 1.5 to 2 times as long, and how long differed from one start of the same proxy to the next (5,400 to 9,800
-requests a second in closed loop). With the book of the first host proxies are predicted 26 % too cheap at the median, p50 45 % too
-low and the closed loop 72 % too fast; with its own 14 %, 33 % and 4 %. So a book is worth as much as it is near:
-`meshsim measure` on your host first.
+**Another day, another host of the same type.** `epyc-2-vcpu-b` was measured in six rounds without foreign load, with
+a book of its own that was measured two hours later. A fixed piece of work took 8 % longer there than on the first
+host, but Envoy 1.5 to 2 times as long, and how long differed from one start of the same proxy to the next (5,400 to
+9,800 requests a second in closed loop). With the book of the first host proxies are predicted 26 % too cheap at the
+median, p50 45 % too low and the closed loop 72 % too fast; with its own 14 %, 33 % and 4 %. So a book is worth as
+much as it is near: `meshsim measure` on your host first.
 
-**The kernel's scheduler** was suspected, and is acquitted in part. The model has one line for all cores; Linux keeps a line
-a core, puts a woken thread where its waker runs, and moves it later or not at all. But two proxies that were pinned to a
-core each did not get more done (3,900 to 4,800 requests a second; 3,800 to 5,700 where the kernel places them; three
-tries each, no spinners: 3,600 to 4,200), and half a core stayed idle all the same. That a thread keeps its core as long as
-it has work was tried in the reference engine, too: p99 moved by a few per cent.
+**The kernel's scheduler** was suspected, and is acquitted in part. The model has one line for all cores; Linux keeps
+a line a core, puts a woken thread where its waker runs, and moves it later or not at all. But two proxies that were
+pinned to a core each did not get more done (3,900 to 4,800 requests a second; 3,800 to 5,700 where the kernel places
+them; four tries each, no spinners: 3,600 to 4,200), and half a core stayed idle all the same. That a thread keeps its
+core as long as it has work was tried in the reference engine, too: p99 moved by a few per cent.
 
-**Answers in batches** are the next suspect: Envoy writes what it has to pass on in the turn of its event loop after the one
-in which it read it (`activateFileEvents` for the next iteration), so that a whole batch moves on together, and the next
-proxy is idle until it comes. In the model each request moves on when its own work is done. With Poisson arrivals and
-turns that take all that wait, this adds the share rho / (1 + rho) of the time in line; in a closed loop it makes convoys.
-That is not in the model yet.
+**Answers in batches** are the next suspect: Envoy writes what it has to pass on in the turn of its event loop after
+the one in which it read it (`activateFileEvents` for the next iteration), so that a whole batch moves on together,
+and the next proxy is idle until it comes. In the model each request moves on when its own work is done. With Poisson
+arrivals and turns that take all that wait, this adds the share rho / (1 + rho) of the time in line; in a closed loop
+it makes convoys. That is not in the model yet.
 
 Seen in the samples (`run_queue_ns`, rounds without foreign load): in `two-sidecars.chain-of-3` at 10 % of saturation a
 quarter of one core is used, and yet threads stand in line for 300 us a request, 16 % of its latency; at 50 % it is
@@ -65,11 +65,11 @@ one line would keep both cores busy; with one proxy and its three threads hardly
 50 % of saturation is 4 to 9 ms in most scenarios, however little their work: one or two slices of this kernel, behind
 another thread of the same core. This explains, in direction, saturation too high, medians at 80 % and p99 too low.
 
-**Work at low rates.** CPU of applications at 10 % of saturation is predicted a quarter too low, at 80 % right; on the second
-host 1.7 times, proxies too. What follows a pause costs more than what follows work, more than a wake-up and the beginning of
-a turn explain. Idle spinners are not the cause: without them it is the same. Nor is the speed of the processor: a
-fixed piece of work of 20 us, repeated for 12 s, has medians within 5 % in any 5 ms. Caches are what is left; that was not
-measured.
+**Work at low rates.** CPU of applications at 10 % of saturation is predicted a quarter too low, at 80 % right; on the
+second host 1.7 times, proxies too. What follows a pause costs more than what follows work, more than a wake-up and
+the beginning of a turn explain. Idle spinners are not the cause: without them it is the same. Nor is the speed of the
+processor: a fixed piece of work of 20 us, repeated for 12 s, has medians within 5 % in any 5 ms. Caches are what is
+left; that was not measured.
 
 **The host.** Its second round was slow throughout, without foreign load that could be seen from inside (the same proxy
 took 118 us instead of 80): a virtual machine has neighbours. That is why intervals of three rounds are wide.
