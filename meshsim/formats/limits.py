@@ -12,6 +12,7 @@ MISSING = [
     "The price of traffic between zones; discounts, storage, load balancers and everything else on a cloud bill but "
     "nodes.",
     "Anything else on the same nodes: noise from other workloads and from the hypervisor.",
+    "That an Envoy passes on at once what it has read in a turn of its event loop: here each request moves on by itself.",
 ]
 """No scenario can ask for these."""
 UNLESS_ASKED = [
