@@ -9,10 +9,9 @@ MISSING = [
     "Queues in the control plane, and in anything else that is off the path of requests.",
     "An ingress gateway, and a proxy of the client outside.",
     "Nodes that come and go, and pods that move from one to another.",
-    "The price of traffic between zones; discounts, storage, load balancers and everything else on a cloud bill but "
-    "nodes.",
+    "Discounts, storage, load balancers and everything else on a cloud bill but nodes and traffic between zones.",
     "Anything else on the same nodes: noise from other workloads and from the hypervisor.",
-    "That an Envoy passes on at once what it has read in a turn of its event loop: here each request moves on by itself.",
+    "That an Envoy passes on at once what it has read in a turn of its event loop: here each request moves on alone.",
 ]
 """No scenario can ask for these."""
 UNLESS_ASKED = [
