@@ -101,6 +101,7 @@ def _column(field: str) -> str:
 def _asked(point: SweepPoint) -> dict[str, Any]:
     scenario = point.prepared.scenario
     told: dict[str, Any] = {"key": point.key, "meshsim": __version__, "model": model_version()}
+    whole = scenario.model_dump(mode="json")
     for name, kind in field_kinds().items():
         value: Any = scenario
         for step in name.split("."):
@@ -109,7 +110,7 @@ def _asked(point: SweepPoint) -> dict[str, Any]:
             if name == "costs":
                 value = ",".join(value)
             else:  # a number, or auto; or a part of the scenario with fields of its own
-                plain = scenario.model_dump(mode="json")
+                plain = whole
                 for step in name.split("."):
                     plain = plain[step]
                 value = json.dumps(plain, sort_keys=True)

@@ -143,7 +143,7 @@ def fill(
     known = len(errors)
     run = _Run(store, jobs, scheduler, on_progress, should_stop)
     complete = run.all([point for point in points if point.key not in errors])
-    errors = store.errors(keys)
+    errors |= run.found
     failed = sum(error != "" for error in errors.values())
     return Sweep(store.folder, points, known, run.computed, failed, len(points) - len(errors), not complete)
 
@@ -157,6 +157,8 @@ class _Run:
         self.store, self.jobs, self.scheduler = store, jobs, scheduler
         self.on_progress, self.should_stop = on_progress, should_stop
         self.claims: dict[str, Claim] = {}
+        self.found: dict[str, str] = {}
+        """The error, or an empty text, of each point that is there by now, whoever computed it."""
         self.computed = 0
 
     def all(self, missing: Sequence[SweepPoint]) -> bool:
@@ -172,8 +174,8 @@ class _Run:
                 self.claims.clear()
             if not complete:
                 return False
-            there = self.store.errors([point.key for point in left])
-            left = [point for point in left if point.key not in there]
+            self.found |= self.store.errors([point.key for point in left if point.key not in self.found])
+            left = [point for point in left if point.key not in self.found]
             if left and self.computed == before and not self.wait(len(missing), len(left)):
                 return False
         return True
@@ -192,6 +194,7 @@ class _Run:
             key = points[index].key
             self.store.keep(self.claims.pop(key), columns.table(done.row))
             self.store.keep_timing(key, Timing(done.seconds, points[index].requests))
+            self.found[key] = str(done.row["error"] or "")
             self.computed += 1
 
         work: Work[SweepPoint, Done] = compute
