@@ -9,7 +9,8 @@ from meshsim.figures import numbers
 from meshsim.results.bands import bands
 from meshsim.results.rows import Estimate
 from meshsim.results.scoreboard import QUANTITIES, Scoreboard, ScoreRow, ratio_summaries, read, summaries
-from meshsim.testbed.scenarios import FITTED, shipped
+from meshsim.scenario.catalog import scoreboards
+from meshsim.testbed.scenarios import FITTED
 
 HERE = Path(__file__).parent
 INTRODUCTION = """# Does the model tell the truth?
@@ -83,7 +84,7 @@ took 118 us instead of 80): a virtual machine has neighbours. That is why interv
 def page() -> str:
     """The whole page."""
     parts = [INTRODUCTION]
-    for path in shipped():
+    for path in scoreboards():
         parts += _board(path.stem, read(path))
     parts.append(CAUSES)
     return "\n".join(parts)

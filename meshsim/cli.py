@@ -659,9 +659,9 @@ def validate(
     from meshsim.terminal import validation
 
     if show_only:
-        from meshsim.testbed.scenarios import shipped
+        from meshsim.scenario.catalog import scoreboards
 
-        boards = [scoreboard.read(path) for path in shipped()]
+        boards = [scoreboard.read(path) for path in scoreboards()]
         if not boards:
             raise MeshsimError("this meshsim comes without a scoreboard; meshsim validate --out FILE makes one")
         shown = [_plain(board.model_dump(mode="json", by_alias=True)) for board in boards]

@@ -70,6 +70,11 @@ def load_machine(name_or_path: str | Path, base: Path | None = None) -> Machine:
     return _load(Machine, "machines", name_or_path, base)
 
 
+def scoreboards() -> list[Path]:
+    """Files of the scoreboards that come with meshsim; that of the default costs first."""
+    return sorted((models_root() / "validation").glob("*.json"), key=lambda path: path.stem)
+
+
 def load_book(name_or_path: str | Path, base: Path | None = None) -> CostBook:
     """A cost book by name or path."""
     return _load(CostBook, "costs", name_or_path, base)

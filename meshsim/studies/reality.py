@@ -16,7 +16,7 @@ from meshsim.results.bands import ModelBand, bands
 from meshsim.results.rows import Reality, RealityBand, Row
 from meshsim.results.scoreboard import Conditions, Quantity, Scoreboard, read
 from meshsim.scenario.application import Call, Entry
-from meshsim.scenario.catalog import models_root
+from meshsim.scenario.catalog import scoreboards
 from meshsim.scenario.load import Load
 from meshsim.studies.setup import Prepared
 
@@ -63,7 +63,7 @@ def band_of(row: Row, quantity: str) -> RealityBand | None:
 @lru_cache(maxsize=8)
 def scoreboard(book: str) -> tuple[str, Scoreboard, tuple[ModelBand, ...]] | None:
     """Name, rows and bands of the scoreboard that was predicted with this book, else of the first; None without any."""
-    boards = [(path.stem, read(path)) for path in sorted((models_root() / "validation").glob("*.json"))]
+    boards = [(path.stem, read(path)) for path in scoreboards()]
     mine = [one for one in boards if one[1].costs[:1] == [book]]
     for name, board in [*mine, *boards][:1]:
         return name, board, tuple(bands(board))

@@ -89,11 +89,6 @@ def folder() -> Path:
     return models_root() / "validation"
 
 
-def shipped() -> list[Path]:
-    """The scoreboards that come with meshsim."""
-    return sorted(folder().glob("*.json"))
-
-
 def cases(only: Sequence[str] = ()) -> list[Case]:
     """All, or those named; the baseline comes first. MeshsimError for a name that is none."""
     paths = {path.stem: path for path in sorted((folder() / "scenarios").glob("*.yaml"))}

@@ -7,7 +7,8 @@ import json
 from click.testing import CliRunner
 
 from meshsim.cli import cli, main
-from meshsim.testbed.scenarios import cases, shipped
+from meshsim.scenario.catalog import scoreboards
+from meshsim.testbed.scenarios import cases
 
 
 def run(*words: str) -> tuple[int, str]:
@@ -30,7 +31,7 @@ def test_show_prints_what_is_shipped_without_running_anything() -> None:
     code, output = run("--show", "--json")
     assert code == 0
     board = json.loads(output)
-    assert board == json.loads(shipped()[0].read_text())
+    assert board == json.loads(scoreboards()[0].read_text())
     assert board["rows"]
     code, output = run("--show")
     assert code == 0

@@ -63,7 +63,7 @@ def book() -> Costs:
 @cache
 def scoreboards() -> list[Scoreboard]:
     """All that come with the package, a host each."""
-    return [read(path) for path in sorted((catalog.models_root() / "validation").glob("*.json"))]
+    return [read(path) for path in catalog.scoreboards()]
 
 
 def headline(costs: Costs, boards: list[Scoreboard]) -> str:
