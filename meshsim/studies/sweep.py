@@ -273,6 +273,7 @@ def _estimate(
     basis = f"the durations of {len(timings)} points in the folder"
     if not timings:
         chosen = missing[:: max(1, len(missing) // PILOTS)][:PILOTS]
+        compute(_cut(chosen[0]), lambda done, total: None, should_stop or (lambda: False))  # what the first run loads
         for number, point in enumerate(chosen):
             done = compute(_cut(point), lambda done, total: None, should_stop or (lambda: False))
             if done is None:
