@@ -59,7 +59,8 @@ def test_a_dry_run_in_an_empty_place_times_pilot_points_and_leaves_nothing(tmp_p
     assert not (tmp_path / "out").exists()
     began = time.perf_counter()
     sweep(write_study(tmp_path, requests=2000), tmp_path / "out", jobs=1)
-    assert planned.estimate.seconds == pytest.approx(time.perf_counter() - began, rel=0.9)
+    # Short pilots pay as much for a beginning as long runs, so they say too much rather than too little.
+    assert 1 / 3 < planned.estimate.seconds / (time.perf_counter() - began) < 3
 
 
 def killed_again_and_again(tmp_path: Path, points: int, kills: int, requests: int = 100) -> None:
