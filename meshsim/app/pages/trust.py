@@ -88,7 +88,7 @@ def _validation(boards: list[Scoreboard]) -> None:
     if not boards:
         st.info("No scoreboard comes with this installation. `meshsim validate` makes one on your own host.")
     for board in boards:
-        host = board.host.get("processor", "one host")
+        host = f"{board.host.get('processor', 'one host')} ({board.costs[0]})"
         st.markdown(
             f"**{plain(host)}**, {board.rounds} rounds, {len({row.case for row in board.rows})} scenarios. Small real "
             "meshes (pods, Envoys, iptables, eBPF) and the simulator were made from the same files."
@@ -97,7 +97,7 @@ def _validation(boards: list[Scoreboard]) -> None:
             validation_figure(board, theme=theme()),
             alt=f"Dots: predicted over measured for {len(board.rows)} rows on {host}, by quantity. "
             f"{headline(book(), [board])}",
-            key=f"validation-{host}",
+            key=f"validation-{board.costs[0]}",
         )
         st.markdown("A dot at 1 is right; shaded is the median error aimed at. Left: the model says too little.")
         st.subheader("Errors by quantity", anchor=False)
