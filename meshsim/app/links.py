@@ -8,8 +8,9 @@ from urllib.parse import urlencode, urlsplit, urlunsplit
 
 from meshsim.app import uploads
 from meshsim.app.controls import Setting
-from meshsim.app.terms import files, node_file, plane_file, yaml_text
+from meshsim.app.terms import files, node_file, plane_file
 from meshsim.scenario.scenario import Engine, Scenario
+from meshsim.scenario.yaml_io import yaml_text
 from meshsim.studies.defaults import DATAPLANES, MACHINE
 from meshsim.studies.version import model_version
 

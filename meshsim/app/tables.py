@@ -8,6 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from meshsim.figures import numbers as n
+from meshsim.figures.growth import EXACT
 from meshsim.figures.metrics import metric_named
 from meshsim.results.rows import ComparisonReport, GrowthReport, Row
 
@@ -25,7 +26,7 @@ def growth_table(report: GrowthReport, simulated: ComparisonReport | None, metri
 
 def with_simulation(report: GrowthReport, simulated: ComparisonReport | None, metric: str) -> GrowthReport:
     """Simulated points on the analytic curve, for what is simulated and not computed."""
-    if simulated is None or metric in ("memory", "config", "push"):
+    if simulated is None or metric in EXACT:
         return report
     return report.model_copy(update={"rows": simulated.rows, "curve": report.rows})
 

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import io
 import re
 import shlex
 from dataclasses import dataclass, fields
 from functools import lru_cache
 from typing import Any
 
-from ruamel.yaml import YAML
-
 from meshsim.figures.numbers import Currency
 from meshsim.scenario import catalog
 from meshsim.scenario.dataplane import DataPlane
 from meshsim.scenario.machine import Machine
 from meshsim.scenario.own import priced, with_sidecars
+from meshsim.scenario.yaml_io import write_yaml
 from meshsim.studies import defaults
 
 RANGES: dict[str, tuple[float, float]] = {
@@ -159,10 +157,10 @@ def files(terms: Terms, dataplanes: tuple[str, ...]) -> dict[str, str]:
     """File name -> YAML of what the catalogue does not have: for the command line."""
     made = {}
     if terms.own_node:
-        made[NODE_FILE] = _yaml(terms.machine())
+        made[NODE_FILE] = write_yaml(terms.machine())
     for name in dataplanes:
         if (mine := terms.dataplane(name)) != _loaded(name):
-            made[plane_file(terms, name)] = _yaml(mine)
+            made[plane_file(terms, name)] = write_yaml(mine)
     return made
 
 
@@ -186,16 +184,3 @@ def with_files(command: str, terms: Terms, dataplanes: tuple[str, ...]) -> str:
     words += ["--dataplanes", ",".join(plane_file(terms, name) for name in dataplanes)]
     words += ["--machine", node_file(terms)] if node_file(terms) != defaults.MACHINE else []
     return shlex.join(words)
-
-
-def yaml_text(document: dict[str, Any]) -> str:
-    """As the files of the catalogue are written."""
-    text = io.StringIO()
-    yaml = YAML()
-    yaml.indent(mapping=2, sequence=4, offset=2)
-    yaml.dump(document, text)
-    return text.getvalue()
-
-
-def _yaml(model: Machine | DataPlane) -> str:
-    return yaml_text(model.model_dump(mode="json", by_alias=True, exclude_defaults=True))

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from meshsim.formats import spans
-from meshsim.formats.spans import Span
+from meshsim.formats.spans import Span, elements, mapping
 from meshsim.scenario.application import Application
 from meshsim.scenario.yaml_io import Document, Path_
 
@@ -30,11 +30,11 @@ def convert(document: Document, name: str) -> tuple[Application, list[str]]:
 def _spans(document: Document) -> Iterator[Span]:
     for number, trace in enumerate(document.data["data"]):
         where: Path_ = ("data", number)
-        trace = _mapping(document, trace, where)
-        processes = _mapping(document, trace.get("processes", {}), (*where, "processes"))
-        for place, span in enumerate(_list(document, trace.get("spans", []), (*where, "spans"))):
+        trace = mapping(document, trace, where)
+        processes = mapping(document, trace.get("processes", {}), (*where, "processes"))
+        for place, span in enumerate(elements(document, trace.get("spans", []), (*where, "spans"))):
             at: Path_ = (*where, "spans", place)
-            yield _span(document, _mapping(document, span, at), processes, at)
+            yield _span(document, mapping(document, span, at), processes, at)
 
 
 def _span(document: Document, span: dict[str, Any], processes: dict[str, Any], where: Path_) -> Span:
@@ -79,15 +79,3 @@ def _number(document: Document, span: dict[str, Any], key: str, where: Path_) ->
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e18:
         raise document.fail((*where, key), f"{str(value)[:60]} received; microseconds were expected")
     return float(value)
-
-
-def _mapping(document: Document, value: Any, where: Path_) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise document.fail(where, f"{str(value)[:60]} received; an object was expected")
-    return value
-
-
-def _list(document: Document, value: Any, where: Path_) -> list[Any]:
-    if not isinstance(value, list):
-        raise document.fail(where, f"{str(value)[:60]} received; a list was expected")
-    return value

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from meshsim.formats import spans
-from meshsim.formats.spans import Span
+from meshsim.formats.spans import Span, elements, mapping
 from meshsim.scenario.application import Application
 from meshsim.scenario.yaml_io import Document, Path_
 
@@ -35,15 +35,15 @@ def _spans(document: Document) -> Iterator[Span]:
     many = isinstance(document.data, list)
     for number, told in enumerate(document.data if many else [document.data]):
         top: Path_ = (number,) if many else ()
-        for place, resource in enumerate(_list(document, told, "resourceSpans", top)):
+        for place, resource in enumerate(_of(document, told, "resourceSpans", top)):
             where: Path_ = (*top, "resourceSpans", place)
-            whose = _mapping(document, resource, where).get("resource")
-            about = _attributes(_mapping(document, whose, (*where, "resource")).get("attributes"))
+            whose = mapping(document, resource, where).get("resource")
+            about = _attributes(mapping(document, whose, (*where, "resource")).get("attributes"))
             key = "scopeSpans" if "scopeSpans" in resource else "instrumentationLibrarySpans"
-            for scope, spans_ in enumerate(_list(document, resource, key, where)):
-                for row, span in enumerate(_list(document, spans_, "spans", (*where, key, scope))):
+            for scope, spans_ in enumerate(_of(document, resource, key, where)):
+                for row, span in enumerate(_of(document, spans_, "spans", (*where, key, scope))):
                     at: Path_ = (*where, key, scope, "spans", row)
-                    yield _span(document, _mapping(document, span, at), about, at)
+                    yield _span(document, mapping(document, span, at), about, at)
 
 
 def _span(document: Document, span: dict[str, Any], about: dict[str, str], where: Path_) -> Span:
@@ -93,14 +93,5 @@ def _attributes(attributes: Any) -> dict[str, str]:
     return found
 
 
-def _mapping(document: Document, value: Any, where: Path_) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise document.fail(where, f"{str(value)[:60]} received; an object was expected")
-    return value
-
-
-def _list(document: Document, holder: Any, key: str, where: Path_) -> list[Any]:
-    value = _mapping(document, holder, where).get(key, [])
-    if not isinstance(value, list):
-        raise document.fail((*where, key), f"{str(value)[:60]} received; a list was expected")
-    return value
+def _of(document: Document, holder: Any, key: str, where: Path_) -> list[Any]:
+    return elements(document, mapping(document, holder, where).get(key, []), (*where, key))

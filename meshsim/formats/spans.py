@@ -20,11 +20,10 @@ from typing import Any
 
 import networkx as nx
 
+from meshsim.formats.assumed import PAYLOAD_BYTES, listed
 from meshsim.scenario.application import Application
-from meshsim.scenario.yaml_io import Document, validate
+from meshsim.scenario.yaml_io import Document, Path_, validate
 
-DEFAULT_BYTES = 1024
-"""Of a payload that no span tells."""
 SHORTEST_US = 0.5
 """Own time below is left out."""
 LONGEST_US = 60_000_000.0
@@ -104,6 +103,20 @@ def convert(spans: Sequence[Span], document: Document, name: str) -> tuple[Appli
         raise document.fail((), f"{len(spans)} spans, none of which a request begins with: all have parents not in it")
     built = {"schema": "meshsim/application/1", "name": name, "title": f"traces {name}", **reader.application()}
     return validate(Application, Document(document.name, built)), reader.notes
+
+
+def mapping(document: Document, value: Any, where: Path_) -> dict[str, Any]:
+    """An object that has to be there. InputError with its place otherwise."""
+    if not isinstance(value, dict):
+        raise document.fail(where, f"{str(value)[:60]} received; an object was expected")
+    return value
+
+
+def elements(document: Document, value: Any, where: Path_) -> list[Any]:
+    """The same for a list."""
+    if not isinstance(value, list):
+        raise document.fail(where, f"{str(value)[:60]} received; a list was expected")
+    return value
 
 
 def one_each(spans: Sequence[Span]) -> tuple[list[Span], int]:
@@ -343,9 +356,9 @@ class _Reader:
             notes.append(f"{_some(self.unseen)}: {sum(self.unseen.values()):,} messages that nobody waits for left out")
         if self.left:
             notes.append(f"{self.left:,} of {known:,} visits have a parent that is not in the file; nobody calls them")
-        told = sum(made.request_bytes != DEFAULT_BYTES for v in self.visits.values() for one in v for made in one.calls)
+        told = sum(made.request_bytes != PAYLOAD_BYTES for v in self.visits.values() for one in v for made in one.calls)
         if not told:
-            notes.append(f"no span tells the size of a payload: {DEFAULT_BYTES:,} bytes each way")
+            notes.append(f"no span tells the size of a payload: {PAYLOAD_BYTES:,} bytes each way")
 
 
 def own_time(visit: Visit) -> tuple[float, float, float]:
@@ -417,7 +430,7 @@ def _bytes(tags: Mapping[str, str], names: Sequence[str]) -> int:
         told = tags.get(name, "")
         if re.fullmatch(r"\d{1,9}", told):
             return int(told)
-    return DEFAULT_BYTES
+    return PAYLOAD_BYTES
 
 
 def unique(names: Iterable[str]) -> dict[str, str]:
@@ -436,6 +449,4 @@ def unique(names: Iterable[str]) -> dict[str, str]:
 
 
 def _some(names: Iterable[str]) -> str:
-    listed = sorted(set(names))
-    more = f" and {len(listed) - NAMED} more" if len(listed) > NAMED else ""
-    return ", ".join(listed[:NAMED]) + more
+    return listed(sorted(set(names)), NAMED)

@@ -19,10 +19,8 @@ US = 1000.0
 
 def jaeger_json(records: Sequence[RequestRecord], plan: Plan) -> str:
     """The records as one JSON text."""
-    processes = {f"p{number}": _process(plan, pod) for number, pod in enumerate(range(len(plan.pod_service)))}
-    processes["client"] = {"serviceName": "client", "tags": []}
     data = [
-        {"traceID": f"{record.request + 1:032x}", "spans": spans, "processes": _of(spans, processes)}
+        {"traceID": f"{record.request + 1:032x}", "spans": spans, "processes": _processes(spans, plan)}
         for record in records
         if (spans := list(_spans(record, plan)))
     ]
@@ -38,8 +36,11 @@ def _process(plan: Plan, pod: int) -> dict[str, Any]:
     return {"serviceName": name, "tags": [{"key": "hostname", "type": "string", "value": f"{name}-{number}"}]}
 
 
-def _of(spans: Sequence[dict[str, Any]], processes: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    return {name: processes[name] for name in dict.fromkeys(span["processID"] for span in spans)}
+def _processes(spans: Sequence[dict[str, Any]], plan: Plan) -> dict[str, dict[str, Any]]:
+    """Of those pods that have spans here; the client outside is one."""
+    outside = {"serviceName": "client", "tags": []}
+    names = dict.fromkeys(span["processID"] for span in spans)
+    return {name: outside if name == "client" else _process(plan, int(name[1:])) for name in names}
 
 
 def _spans(record: RequestRecord, plan: Plan) -> Iterator[dict[str, Any]]:

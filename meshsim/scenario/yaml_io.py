@@ -7,7 +7,7 @@ import json
 import math
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar, get_args
@@ -378,14 +378,19 @@ def _short(value: Any, limit: int = 60) -> str:
 
 def write_yaml(model: BaseModel) -> str:
     """The model as YAML, without what equals its default; ``parse_text`` gives it back."""
+    data = model.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    if "schema_" in type(model).model_fields:
+        data = {"schema": model.schema_, **data}  # type: ignore[attr-defined]
+    return yaml_text(data)
+
+
+def yaml_text(data: Mapping[str, Any]) -> str:
+    """Plain values as the files of the catalogue are written."""
     from ruamel.yaml import YAML  # it takes its time, and few write
 
     yaml = YAML()
     yaml.indent(mapping=2, sequence=4, offset=2)
     yaml.width = 110
-    data = model.model_dump(mode="json", by_alias=True, exclude_defaults=True)
-    if "schema_" in type(model).model_fields:
-        data = {"schema": model.schema_, **data}  # type: ignore[attr-defined]
     out = io.StringIO()
     yaml.dump(data, out)
     return out.getvalue()

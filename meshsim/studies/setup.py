@@ -56,16 +56,18 @@ def checked(model: type[M], **fields: Any) -> M:
         raise MeshsimError("; ".join(dict.fromkeys(said))) from None
 
 
-_scaled: dict[int, tuple[Application, Application]] = {}
+_scaled: tuple[Application | None, dict[int, Application]] = None, {}
 
 
 def at_size(application: Application, services: int) -> Application:
     """``scale``; those of the application scaled last are kept, because many points share a size."""
-    if any(original is not application for original, _ in _scaled.values()):
-        _scaled.clear()
-    if services not in _scaled:
-        _scaled[services] = application, scale(application, services)
-    return _scaled[services][1]
+    global _scaled  # replaced and never emptied: a thread that reads the former one goes on with it
+    original, sizes = _scaled
+    if original is not application:
+        _scaled = application, (sizes := {})
+    if services not in sizes:
+        sizes[services] = scale(application, services)
+    return sizes[services]
 
 
 @dataclass(frozen=True)

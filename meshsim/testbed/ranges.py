@@ -14,7 +14,7 @@ from meshsim.costs.books import Costs
 from meshsim.measure.experiment import Samples
 from meshsim.measure.session import read_journal
 from meshsim.results.scoreboard import Conditions
-from meshsim.scenario.catalog import load_book, resolve
+from meshsim.scenario.catalog import resolve
 from meshsim.testbed.scenarios import LOADS, SATURATED, Case
 
 SIZES = ("bytes", "request_bytes", "response_bytes")
@@ -35,9 +35,9 @@ def _samples(book: Path) -> Samples:
     return read_journal(book)
 
 
-def files_of(books: Sequence[str]) -> dict[str, Path]:
-    """Where the books of these names or paths lie, by the name that each has itself."""
-    return {load_book(book).name: resolve("costs", book) for book in books}
+def files_of(costs: Costs, books: Sequence[str]) -> dict[str, Path]:
+    """Where the books of ``costs``, loaded by these names or paths, lie: by the name that each has itself."""
+    return {book.name: resolve("costs", given) for book, given in zip(costs.books, books, strict=True)}
 
 
 def range_of(book: Path, experiment: str) -> Range:

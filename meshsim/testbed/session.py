@@ -149,7 +149,8 @@ def score(
 ) -> Scoreboard:
     """Predict everything that was measured, and write the scoreboard."""
     samples = session.samples
-    own = own_work(samples, load_costs(books))
+    costs = load_costs(books)
+    own = own_work(samples, costs)
     rows: list[ScoreRow] = []
     complete = session.complete
     warnings = list(session.warnings)
@@ -165,7 +166,7 @@ def score(
             _predict, tasks, size=100, jobs=jobs, on_result=found.__setitem__, on_progress=on_progress,
             should_stop=should_stop,
         )  # fmt: skip
-        costs, files = load_costs(books), files_of(books)
+        files = files_of(costs, books)
         for number, prediction in sorted(found.items()):
             task = tasks[number]
             beyond = outside(task.case, task.load, prediction.operations, costs, files)

@@ -16,7 +16,7 @@ from meshsim.app.sureness import how_sure
 from meshsim.app.tables import as_table, growth_table, with_simulation
 from meshsim.app.text import listed
 from meshsim.figures import METRICS, alt_text, growth_figure
-from meshsim.figures.growth import top_crossovers
+from meshsim.figures.growth import EXACT, top_crossovers
 from meshsim.figures.numbers import show_money_in
 from meshsim.figures.words import caption, doubts, gaps
 from meshsim.formats.limits import NOT_MODELLED, assumptions
@@ -96,7 +96,7 @@ def _growth(setting: Setting, simulated: ComparisonReport | None, was_complete: 
     numbered = [f"{number}. {sentence}" for number, sentence in enumerate(said, start=1)]
     if not complete:
         numbered.append("Larger sizes are being worked out.")
-    if simulated is not None and metric not in ("memory", "config", "push"):
+    if simulated is not None and metric not in EXACT:
         here = [row for row in report.rows if row.services == setting.services]
         numbered.append(gaps(simulated.rows, here, metric))
     sampled = any(trace.get("meta") == "sampling" for trace in figure["data"])
