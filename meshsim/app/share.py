@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import streamlit as st
 
 from meshsim.app import links
@@ -9,13 +11,24 @@ from meshsim.app.controls import Setting
 from meshsim.app.terms import files
 
 
-def share(setting: Setting, **more: str) -> None:
-    """Draw them. ``more``: other values that the page's address carries."""
-    with st.popover("Copy link", key="share"):
-        st.markdown("This view exactly, with every value and the version of the model:")
-        address = str(st.context.url or "http://localhost:8501/")
-        st.code(links.permalink(address, setting, **more), language=None, wrap_lines=True)
+def share(setting: Setting, more: Callable[[], dict[str, str]] = dict) -> None:
+    """Draw them. ``more``: other values that the page's address carries, asked for when somebody looks."""
+    copy_link(lambda address: links.permalink(address, setting, **more()))
     st.fragment(_code)(setting)
+
+
+def copy_link(link: Callable[[str], str]) -> None:
+    """The button that shows ``link`` of the page's address, as things are when it is opened."""
+    st.fragment(_link)(link)
+
+
+def _link(link: Callable[[str], str]) -> None:
+    popover = st.popover("Copy link", key="share", on_change="rerun")
+    if not popover.open:
+        return
+    with popover:
+        st.markdown("This view exactly, with every value and the version of the model:")
+        st.code(link(str(st.context.url or "http://localhost:8501/")), language=None, wrap_lines=True)
 
 
 def _code(setting: Setting) -> None:

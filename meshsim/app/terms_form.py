@@ -44,7 +44,8 @@ def terms_form(locked: bool) -> Terms:
             _number("memory", "Reserves, MiB", "as it is", "%d", 32, bound)
         with third:
             _number("limit", "CPU limit, mCPU", "none", "%d", 50, bound)
-        st.form_submit_button("Apply", type="primary")
+        # Not primary: a popover hangs on the page's body, without the colour scheme that style goes by.
+        st.form_submit_button("Apply")
     terms, wrong = checked({name: st.session_state.get(name) for name in Terms.__dataclass_fields__}, node)
     for one in wrong:
         st.warning(plain(one))

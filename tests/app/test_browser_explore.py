@@ -65,6 +65,9 @@ def test_a_link_brings_back_the_view_exactly(visit: Visit) -> None:
     assert rested(page) == before
     assert not page.get_by_test_id("stAlert").count()
     assert not page.get_by_role("switch", name="Log axes").is_checked()
+    page.get_by_text("Log axes").click()  # redraws the chart alone
+    visit.settle()
+    assert parse_qs(urlsplit(copied(page, "Copy link")).query)["log"] == ["true"]
 
 
 def test_a_link_that_asks_for_what_is_not_there_says_so(visit: Visit) -> None:

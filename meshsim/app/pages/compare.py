@@ -11,6 +11,7 @@ from meshsim.app.charts import chart
 from meshsim.app.controls import TERMS, Setting, all_sizes, controls, defaults, own_size, put
 from meshsim.app.links import permalink
 from meshsim.app.refine import refine
+from meshsim.app.share import copy_link
 from meshsim.app.terms import USUAL, read_terms
 from meshsim.app.text import plain
 from meshsim.app.theme import theme
@@ -64,9 +65,7 @@ def render() -> None:
     if tails:
         st.markdown(plain(tail_alt(tails)))
     st.table(_table(shown))
-    with st.popover("Copy link", key="share"):
-        st.code(permalink(str(st.context.url or "http://localhost:8501/compare"), setting, a=written(a),
-                          plane=b.dataplane), language=None, wrap_lines=True)  # fmt: skip
+    copy_link(lambda address: permalink(address, setting, a=written(a), plane=b.dataplane))
 
 
 def _sides(setting: Setting) -> tuple[Side, Side]:

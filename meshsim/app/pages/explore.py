@@ -121,8 +121,13 @@ def _tools(setting: Setting) -> None:
             st.button(name, key=f"start-{number}", on_click=start_from, args=(name,))
         st.button("Undo", key="undo", on_click=undo, disabled=not can_undo(), help="The last change of the controls.")
         st.button("Reset", key="reset", on_click=reset, help="All controls back to where they stood at first.")
+    share(setting, _of_the_chart)
+
+
+def _of_the_chart() -> dict[str, str]:
+    """What the chart shows, which is redrawn without the rest of the page."""
     metric, log = st.session_state.get("metric", METRICS["p50"].short), st.session_state.get("log", True)
-    share(setting, metric=str(metric), log=str(log).lower())
+    return {"metric": str(metric), "log": str(log).lower()}
 
 
 def _small_print(shown: ComparisonReport, approximated: ComparisonReport) -> None:

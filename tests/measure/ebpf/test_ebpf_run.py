@@ -107,7 +107,8 @@ def test_figures_are_of_the_right_order(session: Session) -> None:
         "kernel.ebpf.map.array", "kernel.ebpf.map.percpu-array", "kernel.ebpf.map.hash", "kernel.ebpf.map.lru-hash",
     }  # fmt: skip
     assert 300 < found["kernel.sockmap.message"].cpu_ns < 60_000
-    assert 20 < found["kernel.service.ebpf.connection"].cpu_ns < 5000
+    # What one call takes longer than another: on a busy host one quick round may see nothing of it, which is 0.
+    assert 0 <= found["kernel.service.ebpf.connection"].cpu_ns < 5000
     assert 100 < found["kernel.redirect.ebpf-connect.connection"].cpu_ns < 20_000
     assert 0.3 < found["kernel.ebpf.http-parser.request"].cpu_ns_per_byte < 60
 
