@@ -52,10 +52,10 @@ class Frame:
     detached work."""
 
     __slots__ = (
-        "after", "asked", "back", "begun", "call", "child_failed", "children", "connected", "connection", "detached",
-        "entered", "held_since", "host", "joining", "key", "left", "number", "opened", "optional", "order", "over",
-        "parent", "parts", "pc", "pinned_by", "pods", "quota", "request", "reset", "since", "span", "started",
-        "status", "to_serve", "token", "tries", "turn", "woken",
+        "after", "asked", "back", "batch", "begun", "call", "child_failed", "children", "connected", "connection",
+        "detached", "entered", "held_since", "host", "joining", "kept", "key", "left", "number", "opened", "optional",
+        "order", "over", "parent", "parts", "pc", "pinned_by", "pods", "quota", "ran", "request", "reset", "since",
+        "span", "started", "status", "to_serve", "token", "tries", "turn", "woken",
     )  # fmt: skip
 
     def __init__(self, request: Request, parent: Frame | None, pc: int, key: int) -> None:
@@ -75,11 +75,14 @@ class Frame:
         self.asked = 0  # ns of all parts
         self.left = 0  # of them still to be done
         self.begun = False  # it has had a core for them
+        self.ran = 0  # ns of its slice that its thread has used
+        self.kept = False  # its thread goes on to its next on the same core
         self.after = 0  # the instruction behind the last part
         self.quota = -1  # row of the container that the work is charged to
         self.since = 0  # when the current instruction began
         self.held_since = 0  # when it asked for the token that it holds
         self.to_serve = 0  # so many of those in line does its thread still serve in this turn of its event loop
+        self.batch: list[Frame] = []  # whom its thread has served in this turn; what they send leaves when it ends
         self.entered = 0  # when it entered the body
         self.started = 0
         self.span: Any = None

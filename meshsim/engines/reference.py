@@ -8,7 +8,8 @@ Time is an integer count of nanoseconds. At one instant, things happen in one to
    happens by the clock (faults, CPU periods), arrivals, work or waiting that ends, timeouts, the next attempt.
    A frame has at most one timed event of a kind that still counts, so the order is total.
 
-A frame runs until it must wait; whoever gets a core or a token from it is served before it goes on itself.
+A frame runs until it must wait; whoever gets a core or a token from it is served before it goes on itself. A thread
+that goes on to the next in its line keeps its core until its slice is used up.
 
 A frame that fails goes on at the instruction where its failed answer begins (``target``), with its ``status`` set; the
 answer takes its way back like any other. The mechanisms of contention and failure have a file each: ``attempts``,
@@ -36,7 +37,7 @@ from meshsim.engines.recorder import Recorder
 from meshsim.engines.station import Station
 from meshsim.plan.draws import ENTRY, REPLICA, WAYPOINT, child_key, draw
 from meshsim.plan.laws import draw_ns
-from meshsim.plan.plan import CPU_SLOT, OUTSIDE, THREADS_SLOT, Op, Place, Plan, Status, When
+from meshsim.plan.plan import BY_TURN, CPU_SLOT, OUTSIDE, THREADS_SLOT, Op, Place, Plan, Status, When
 from meshsim.plan.routes import Chooser
 from meshsim.results.run import RunResult
 from meshsim.scenario.scenario import Run
@@ -175,6 +176,7 @@ class Simulation:
         frame.held_since, frame.to_serve = parent.held_since, parent.to_serve
         if detached:
             frame.token, parent.token = parent.token, None
+            frame.batch, parent.batch = parent.batch, []
         frame.pods = parent.pods
         frame.connection, frame.pinned_by = parent.connection, parent.pinned_by
         frame.detached = detached
@@ -223,7 +225,11 @@ class Simulation:
             elif op in (WORK, MORE):  # MORE alone: the WORK that it would have added to was skipped
                 frame.since = now
                 self.gather_work(frame)
-                self.ask_for_core(frame, self.station(frame, at, CPU_SLOT))
+                station = self.station(frame, at, CPU_SLOT)
+                if frame.kept:
+                    self.go_on_with_core(frame, station)
+                else:
+                    self.ask_for_core(frame, station)
                 return
             elif op == WAIT:
                 frame.since = now
@@ -234,7 +240,8 @@ class Simulation:
                 if not self.acquire(frame, self.station(frame, at, slot)):
                     return
             elif op == RELEASE:
-                self.release(self.station(frame, at, slot), frame)
+                if not self.release(self.station(frame, at, slot), frame, amount == BY_TURN):
+                    return
             elif op == START:
                 if amount >> 32 or draw(frame.key, purpose) >> 32 < amount:
                     self.start_call(frame.request, frame, target, child_key(frame.key, purpose), slot == 1)
@@ -312,7 +319,9 @@ class Simulation:
         if station is not None:
             frame.token = None
             station.leave(frame.held_since, self.now)
-            if frame.held_since >= station.crashed_at:
+            if frame.held_since < station.crashed_at:
+                self.batch_is_lost(frame)
+            else:
                 self.pass_on(station, frame)
         if frame.connected:
             self.connections.hang_up(frame)
@@ -422,6 +431,7 @@ class Simulation:
     def ask_for_core(self, frame: Frame, station: Station) -> None:
         """Take a core, or stand in line for one."""
         station.enter(self.now)
+        frame.ran = 0
         if not station.free:
             station.line.append(frame)
             return
@@ -429,37 +439,58 @@ class Simulation:
         if not self.begin_turn(frame, station):
             station.free += 1
 
+    def go_on_with_core(self, frame: Frame, station: Station) -> None:
+        """Its thread has kept the core for it, with what is left of the slice."""
+        station.enter(self.now)
+        frame.kept = False
+        if not self.begin_turn(frame, station):
+            self.next_turn(station)
+
     def begin_turn(self, frame: Frame, station: Station) -> bool:
         """A turn on a core; False if the frame's container has used up its CPU limit and must wait."""
         if not frame.begun:
             frame.begun = True
             if self.faults is not None:
                 self.faults.slow_down(frame, frame.pods[self.program[frame.pc][1]])
-        turn = min(frame.left, station.slice_ns) if station.slice_ns else frame.left
+        turn = min(frame.left, station.slice_ns - frame.ran) if station.slice_ns else frame.left
         if frame.quota >= 0 and self.quota is not None:
             turn = self.quota.take(frame.quota, turn, self.now)
             if not turn:
+                frame.ran = 0
                 self.quota.throttle(frame)
                 return False
         frame.left -= turn
+        frame.ran += turn
         station.begin_turn(turn, self.now)
         Timed(self.env, turn, frame.order, self.on_timed, frame)
         return True
 
     def end_turn(self, frame: Frame) -> None:
-        """A core is free: the next in line gets it, unless this frame has work left and nobody waits."""
+        """A core is free: the next in line gets it, unless this frame has work left and nobody waits, or its thread
+        goes on to its next."""
         pod = frame.pods[self.program[frame.pc][1]]
         station = self.stations[self.pod_station[pod][CPU_SLOT]]
         station.end_turn(self.now)
         if frame.left:
+            frame.ran = 0
             station.line.append(frame)
             self.next_turn(station)
             return
         self.recorder.worked(frame, pod, self.now)
         station.leave(frame.since, self.now)
-        self.next_turn(station)
         frame.pc = frame.after
+        frame.kept = self.keeps_core(frame, station)
+        if not frame.kept:
+            self.next_turn(station)
         self.ready.append(frame)
+
+    def keeps_core(self, frame: Frame, core: Station) -> bool:
+        """Whether its thread has somebody else to serve, and time left in its slice."""
+        op, at, _, when, slot, *_ = self.program[frame.pc]
+        if op != RELEASE or when != ALWAYS or (core.slice_ns and frame.ran >= core.slice_ns):
+            return False
+        station = self.station(frame, at, slot)
+        return bool(station.line) and frame.held_since >= station.crashed_at
 
     def next_turn(self, station: Station) -> None:
         """The first in line that may run gets the core; what has not begun, and works for nobody, is dropped."""
@@ -497,29 +528,69 @@ class Simulation:
         frame.pc += 1
         return True
 
-    def release(self, station: Station, frame: Frame) -> None:
-        """Give a token back; it is gone if there was a crash meanwhile."""
+    def release(self, station: Station, frame: Frame, by_turn: bool) -> bool:
+        """Give a token back; it is gone if there was a crash meanwhile. False if the frame waits: ``by_turn``, what it
+        sends leaves when its thread's turn ends."""
         frame.token = None
         station.leave(frame.held_since, self.now)
         if frame.held_since < station.crashed_at:  # the crash took the token, and the work with it
+            self.batch_is_lost(frame)
             self.fail(frame, RESET)
-            return
-        frame.pc += 1
+            return True
+        waits = by_turn and bool(frame.batch or (frame.to_serve and station.line))
+        if waits:
+            frame.since = self.now
+            frame.batch.append(frame)
         self.pass_on(station, frame)
+        frame.pc += not waits
+        return not waits
 
     def pass_on(self, station: Station, frame: Frame) -> None:
         """The next in line gets the token of a frame at this instant; its thread is awake.
 
         An event loop asks for all that is ready, serves it, and asks again. So a thread that has served those whom it
-        found in line begins a turn with the next, and those behind him, of whom each thread has its share.
+        found in line begins a turn with the next, and those behind him, of whom each thread has its share. What it has
+        served in a turn and not sent yet (``batch``) leaves when the turn ends.
         """
+        batch, frame.batch = frame.batch, []
+        core = self.core(frame) if frame.kept else None
+        frame.kept = False
+        if not frame.to_serve or not station.line:
+            for served in batch:
+                self.complete(served)
+                self.ready.append(served)
+            batch = []
         if not station.line:
             station.free += 1
+            if core is not None:
+                self.next_turn(core)
             return
         following = station.line.popleft()
         following.token = station
         following.woken = False
         following.turn = not frame.to_serve
         following.to_serve = frame.to_serve - 1 if frame.to_serve else len(station.line) // station.servers
+        following.batch = batch
         self.complete(following)
         self.ready.append(following)
+        if core is not None and self.works_next(following):
+            following.kept, following.ran = True, frame.ran
+        elif core is not None:
+            self.next_turn(core)
+
+    def works_next(self, frame: Frame) -> bool:
+        """Whether the first thing that it does needs a core."""
+        number = frame.pc
+        while True:
+            op, at, other, when, *_ = self.program[number]
+            if when == ALWAYS or self.holds(when, frame, at, other):
+                return op in (WORK, MORE)
+            number += 1
+
+    def batch_is_lost(self, frame: Frame) -> None:
+        """A crash took what its thread had served in this turn and not sent yet."""
+        for served in frame.batch:
+            self.recorder.segment(served, self.now)
+            self.fail(served, RESET)
+            self.ready.append(served)
+        frame.batch = []

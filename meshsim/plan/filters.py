@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Literal
 
 from meshsim.costs.books import Costs
-from meshsim.plan.plan import FIRST_PROXY_SLOT, Op
-from meshsim.plan.program import Instruction, Program, spend
+from meshsim.plan.plan import FIRST_PROXY_SLOT
+from meshsim.plan.program import Program, spend
 from meshsim.plan.stops import Stop
-from meshsim.plan.workers import take_worker
+from meshsim.plan.workers import give_worker_back, take_worker
 from meshsim.scenario.dataplane import DataPlane
 from meshsim.scenario.extensions import Extension
 
@@ -77,9 +77,9 @@ def _ask(stop: Stop, extension: Extension, dataplane: DataPlane, key: str, costs
     own, other = f"proxy.{stop.proxy.software}", f"proxy.{asked.software}"
     return [
         *spend(costs[f"{own}.feature.ext-authz"], "proxy", at, key),
-        Instruction(Op.RELEASE, at=at, slot=stop.slot),
+        give_worker_back(stop.proxy, at, stop.slot),
         *take_worker(asked.software, at, slot, key, costs),
         *spend(costs[f"{other}.check"], "proxy", at, key),
-        Instruction(Op.RELEASE, at=at, slot=slot),
+        give_worker_back(asked, at, slot),
         *take_worker(stop.proxy.software, at, stop.slot, f"{key} answer", costs),
     ]

@@ -22,7 +22,7 @@ from meshsim.plan.network import wire_between_nodes
 from meshsim.plan.plan import Op, Place, When
 from meshsim.plan.program import Instruction, Program, detached, fused, spend
 from meshsim.plan.stops import HopKind, Stop, stops_on_path
-from meshsim.plan.workers import take_worker
+from meshsim.plan.workers import give_worker_back, take_worker
 from meshsim.scenario.dataplane import DataPlane
 
 Direction = Literal["request", "response"]
@@ -125,7 +125,7 @@ def proxy_pass(
     release: Program = []
     if proxy.placed != "library":  # a library runs on the application's own thread
         program += take_worker(proxy.software, at, stop.slot, key, costs, as_bytes=as_bytes)
-        release.append(Instruction(Op.RELEASE, at=at, slot=stop.slot))
+        release.append(give_worker_back(proxy, at, stop.slot))
     if direction == "request":
         program += new.at(stop)
         if not as_bytes:
@@ -145,13 +145,17 @@ def proxy_pass(
             program += spend(costs[f"{book}.tls.message"], "proxy", at, f"{key} {side}", size=size)
     afterwards: Program = []
     if direction == "response":
-        # Metrics are recorded when the answer is gone: they delay nobody but the next request on this worker.
+        # Metrics are recorded when the answer is gone: they delay nobody but the next request on this worker. But an
+        # answer that leaves at the end of the turn is gone after them.
         # An L7 proxy that merely forwards bytes sees no requests to record; it counts connections.
         if proxy.telemetry and not (kind.protocol == "tcp" and proxy.layer == "L7"):
             afterwards += spend(costs[f"{book}.telemetry"], "proxy", at, key)
         if not as_bytes:
             afterwards += after_the_answer(stop, key, costs)
-    return program + (detached([*afterwards, *release]) if afterwards else release)
+    delays = proxy.placed != "library" and proxy.sends == "after-turn"
+    if afterwards and not delays:
+        return program + detached([*afterwards, *release])
+    return program + afterwards + release
 
 
 def wire(

@@ -119,7 +119,7 @@ class Assembler:
                 self.law(i.law, i.mean_ns),
                 -1 if i.tag is None else self.tags.setdefault(i.tag, len(self.tags)),
                 0,
-                round(i.probability * WHOLE),
+                int(i.by_turn) if i.op == Op.RELEASE else round(i.probability * WHOLE),
             )
             for behind, i in enumerate(program, 1)
         ]  # fmt: skip

@@ -38,7 +38,7 @@ class Op(IntEnum):
     ACQUIRE = 2
     """Take a token of station ``slot`` of ``at``; wait for it in line."""
     RELEASE = 3
-    """Give it back."""
+    """Give it back. ``amount`` BY_TURN: the frame goes on when its thread's turn of the event loop ends."""
     START = 4
     """Start call ``target`` as a child frame, with probability ``amount`` / 2**32; ``slot`` 1: its failure is borne."""
     SPAWN = 5
@@ -118,6 +118,9 @@ class When(IntEnum):
     NEW_CONNECTION = 8
     """A bit beside one of the others: besides, the connection that CONNECT gave to this frame was opened for it."""
 
+
+BY_TURN = 1
+"""``amount`` of a RELEASE; else 0."""
 
 CPU_SLOT = 0
 """Column of ``pod_station``: the CPU of the pod's node."""
@@ -207,6 +210,7 @@ class Plan:
     purpose: Ints
     """Key of the random number: the same operation at the same place of the call tree draws the same number."""
     amount: Ints
+    """START, CONNECT: a probability, times 2**32. RELEASE: 0 or ``BY_TURN``."""
 
     # calls (entries come first) and entries
     call_program: Ints

@@ -13,7 +13,7 @@ class Instruction(NamedTuple):
 
     ``skip`` (SPAWN, DETACH, ATTEMPT): so many instructions belong to the frame that is started. Elsewhere: so many are
     skipped when this one fails. ``purpose``: of its random number, in words (``meshsim.plan.draws.purpose``); "" where
-    there is none.
+    there is none. ``by_turn`` (RELEASE): it goes on when the thread's turn ends.
     """
 
     op: Op
@@ -28,6 +28,7 @@ class Instruction(NamedTuple):
     tag: Tag | None = None
     purpose: str = ""
     probability: float = 1.0
+    by_turn: bool = False
 
 
 Program = list[Instruction]

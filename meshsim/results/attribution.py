@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meshsim.plan.plan import Component, Op, Plan, Tag
-from meshsim.results.paths import Paths, critical_paths
+from meshsim.results.paths import OTHERS_FIRST, TAKES_TIME, Paths, critical_paths
 from meshsim.results.rows import Attribution
 from meshsim.results.run import RequestRecord, Span
 from meshsim.results.sample import Sample
@@ -170,14 +170,14 @@ def _since(span: Span, start: int) -> Iterator[Stretch]:
 
 def _pieces(stretch: Stretch, plan: Plan, span: int) -> list[Piece]:
     op, number = int(plan.op[stretch.instruction]), int(plan.tag[stretch.instruction])
-    if op not in (Op.WORK, Op.MORE, Op.ACQUIRE, Op.CONNECT, Op.WAIT) or number < 0:
+    if op not in TAKES_TIME or number < 0:
         raise AttributionError(
             f"instruction {stretch.instruction} ({Op(op).name}, tag {number}) cannot take time: {stretch}"
         )
     tag, length = plan.tags[number], stretch.end - stretch.start
     if op == Op.WAIT:
         return [Piece(tag, "waiting", length, stretch.start, span, stretch.instruction)]
-    running = 0 if op in (Op.ACQUIRE, Op.CONNECT) else stretch.running
+    running = 0 if op in OTHERS_FIRST else stretch.running
     began = stretch.end - running
     pieces = [
         Piece(tag, "queueing", length - running, stretch.start, span, stretch.instruction),

@@ -29,7 +29,9 @@ from meshsim.results.sample import (
 
 RAN, QUEUED, WAITED = range(3)
 """Phases, in the order of ``attribution.PHASES``."""
-TAKES_TIME = (Op.WORK, Op.MORE, Op.ACQUIRE, Op.CONNECT, Op.WAIT)
+OTHERS_FIRST = (Op.ACQUIRE, Op.CONNECT, Op.RELEASE)
+"""Time of these is spent waiting until others are served."""
+TAKES_TIME = (Op.WORK, Op.MORE, Op.WAIT, *OTHERS_FIRST)
 
 
 @dataclass(frozen=True)
@@ -149,8 +151,7 @@ class _Walk:
         rest = ~waits
         self._blame(record[rest & (~np.isin(op, TAKES_TIME) | (tag < 0))], "an instruction took time that cannot")
         self._add(record, tag, WAITED, end - start, op == Op.WAIT)
-        for_token = (op == Op.ACQUIRE) | (op == Op.CONNECT)
-        self._add(record, tag, QUEUED, end - start, for_token)
+        self._add(record, tag, QUEUED, end - start, np.isin(op, OTHERS_FIRST))
         work = (op == Op.WORK) | (op == Op.MORE)
         self._add(record, tag, QUEUED, end - start - running, work)
         self._add(record, tag, RAN, running, work)

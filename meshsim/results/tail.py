@@ -52,6 +52,7 @@ KINDS = (
     "kernel at work",
     "agent at work",
     "in line for a proxy's worker",
+    "until a proxy's worker has served all that were ready",
     "in line for an application's thread",
     "in line for a core",
     "in line for a core, or throttled",
@@ -82,6 +83,8 @@ def kind_of(component: str, operation: str, phase: Phase, throttled: bool) -> st
             return "in line for a connection"
         if operation == "application.threads":
             return "in line for an application's thread"
+        if operation.endswith(".turn-end"):
+            return "until a proxy's worker has served all that were ready"
         if operation.endswith(".queue"):
             return "in line for a proxy's worker"
         return "in line for a core, or throttled" if throttled else "in line for a core"

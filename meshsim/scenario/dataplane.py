@@ -62,7 +62,16 @@ class Proxy(Strict):
         Field(min_length=1, description="Calls of other protocols pass by without meeting it; all when left out"),
     ] = None
     workers: Annotated[int, Field(ge=1, le=1024, description="Worker threads of one proxy")] = 2
-    telemetry: Annotated[bool, Field(description="Per-request metrics, recorded after the answer was sent")] = True
+    sends: Annotated[
+        Literal["at-once", "after-turn"],
+        Field(
+            description="at-once: a message leaves when it is done; after-turn: together with all that its worker "
+            "found ready when it asked for work, as Envoy does, which writes in the next turn of its event loop"
+        ),
+    ] = "at-once"
+    telemetry: Annotated[
+        bool, Field(description="Per-request metrics: recorded after the answer was sent, or before the turn ends")
+    ] = True
     features: Annotated[list[FeatureOn], Field(description="What else is switched on for every request")] = []
     extensions: Annotated[list[Extension], Field(description="Filters of one's own, in order")] = []
     terminates_mtls: Annotated[bool, Field(description="Encrypts and decrypts records on the side of the wire")] = True
@@ -98,6 +107,8 @@ class Proxy(Strict):
             raise ValueError(f"proxy {self.name}: a waypoint stands between the ends; leave `ends` out")
         if (self.placed == "library") != (self.capture == "in-process"):
             raise ValueError(f"proxy {self.name}: `placed: library` and `capture: in-process` go together")
+        if self.placed == "library" and self.sends == "after-turn":
+            raise ValueError(f"proxy {self.name}: a library has no worker whose turns end; leave `sends` out")
         if self.capture == "sockmap" and self.placed != "pod":
             raise ValueError(
                 f"proxy {self.name}: `capture: sockmap` joins the sockets of an application and a proxy in its pod; "

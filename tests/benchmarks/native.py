@@ -17,7 +17,7 @@ import numpy as np
 from meshsim.engines.compiled.memory import behind_body
 from meshsim.plan.arrivals import SCHEDULE
 from meshsim.plan.draws import ARRIVAL_GAP, ENTRY, REPLICA, WAYPOINT
-from meshsim.plan.plan import Op, Plan
+from meshsim.plan.plan import BY_TURN, Op, Plan, When
 from meshsim.scenario.scenario import Run
 
 SOURCE = Path(__file__).parent / "native" / "engine.cpp"
@@ -67,6 +67,9 @@ def refuse_what_is_missing(plan: Plan) -> None:
     missing = {
         "instructions": bool((plan.op > Op.MORE).any()),
         "balancing, policies or connections": bool((routes.call_route >= 0).any() or (routes.call_policy >= 0).any()),
+        "turns of an event loop": bool(
+            (plan.when == When.TURN).any() or ((plan.op == Op.RELEASE) & (plan.amount == BY_TURN)).any()
+        ),
         "bounded lines": bool((plan.station_line >= 0).any()),
         "CPU limits": len(plan.quotas) > 0,
         "faults": len(plan.faults) > 0,

@@ -95,6 +95,8 @@ def planes(draw: st.DrawFn) -> DataPlane:
         "terminates_mtls": draw(st.booleans()), "capture": "in-process" if kind == "library" else "explicit",
         "placed": kind, "ends": draw(st.sampled_from([["source", "destination"], ["source"], ["destination"]])),
     }  # fmt: skip
+    if kind != "library":
+        proxy["sends"] = draw(st.sampled_from(["at-once", "after-turn"]))
     if kind == "pod" and draw(st.booleans()):
         proxy["limits"] = {"cpu_millicores": draw(st.sampled_from([100, 300])), "memory_mib": 64}
     proxies = [] if kind == "none" else [proxy]

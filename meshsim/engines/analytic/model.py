@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import sparse
 
 from meshsim.engines.analytic.bodies import Sequences, read_bodies
 from meshsim.engines.analytic.moments import Floats, choice
 from meshsim.engines.analytic.programs import BLOCK, CASES, JOB, PAIRS, PLACES, WHOLE, Reader, Shape
-from meshsim.plan.plan import CPU_SLOT, THREADS_SLOT, Ints, Place, Plan
+from meshsim.plan.plan import BY_TURN, CPU_SLOT, THREADS_SLOT, Ints, Op, Place, Plan
 
 Matrix = sparse.csr_array
 RARE = 0.05
@@ -64,6 +65,8 @@ class Model:
     """Views with wake-ups among ``woken_jobs``."""
     class_servers: Floats
     kinds_of_servers: Floats
+    class_by_turn: NDArray[np.bool_]
+    """(g,) workers that send what they have served in a turn of their event loop when it ends."""
     class_blocks: Floats
     """(g, BLOCK) at one station of the class, a request."""
     class_nodes: Matrix
@@ -231,7 +234,7 @@ class _Compiler:
         woken = woken.reshape(rows, slots, len(JOB))
         woken[:, THREADS_SLOT] += templates @ np.stack([body.woken_jobs for body in s.templates])
         woken = woken.reshape(views, len(JOB))
-        servers, class_nodes, seen, load, station_class = self.classes()
+        servers, by_turn, class_nodes, seen, load, station_class = self.classes()
         stations = np.bincount(station_class[station_class >= 0], minlength=len(servers)).astype(np.float64)
         holds = np.array([body.holds for body in s.templates])[s.endpoint_template]
         held_rows = np.unique(self.endpoint_row[holds])
@@ -258,6 +261,7 @@ class _Compiler:
             views=np.flatnonzero(woken.any(axis=1)),
             class_servers=servers,
             kinds_of_servers=np.unique(servers),
+            class_by_turn=by_turn,
             class_blocks=np.asarray(load @ blocks.reshape(views, len(BLOCK))),
             class_nodes=class_nodes,
             node_tokens=Matrix(class_nodes.multiply(stations[:, None]).T),
@@ -290,13 +294,15 @@ class _Compiler:
             pinned=bool((plan.slot_workers > 1).any()),
         )
 
-    def classes(self) -> tuple[Floats, Matrix, Matrix, Matrix, Ints]:
-        """Servers, nodes, views of and loads on each class, and the class of each station."""
+    def classes(self) -> tuple[Floats, NDArray[np.bool_], Matrix, Matrix, Matrix, Ints]:
+        """Servers, whether they send by turns, nodes, views of and loads on each class; the class of each station."""
         plan, slots = self.plan, self.slots
         count = len(plan.station_servers)
         station_class = np.full(count, -1, np.int64)
         pods = np.arange(len(plan.pod_node))
         servers: list[Floats] = []
+        slots_by_turn = set(plan.slot[(plan.op == Op.RELEASE) & (plan.amount == BY_TURN)].tolist())
+        by_turn: list[NDArray[np.bool_]] = []
         node_of, seen, load = [], [], []
         classes = 0
         for slot in range(slots):
@@ -317,6 +323,7 @@ class _Compiler:
             key = np.where(alone, low * (shared_by.max() + 1) + shared_by, -1 - np.arange(len(stations)))
             _, first, number = np.unique(key, return_index=True, return_inverse=True)
             here = len(first)
+            by_turn.append(np.full(here, slot in slots_by_turn))
             workers = int(plan.slot_workers[slot])
             for worker in range(workers):
                 station_class[stations + worker] = classes + number
@@ -337,6 +344,7 @@ class _Compiler:
         views, nodes = self.rows * slots, int(plan.station_is_cpu.sum())
         return (
             np.concatenate(servers),
+            np.concatenate(by_turn),
             joined(node_of, (classes, nodes)),
             joined(seen, (views, classes)),
             joined(load, (classes, views)),

@@ -29,7 +29,7 @@ def new_frame(S: State, request: int, parent: int, pc: int, key: Key) -> int:
     F64[frame * at.FRAME + at.ORDER] = int64s(S, at.REQUESTS)[request * at.REQUEST_ROW + at.NUMBER] << 20 | number
     f = frame * WIDE
     F32[f + at.PC], F32[f + at.PARENT], F32[f + at.CALL], F32[f + at.REQUEST] = pc, parent, -1, request
-    F32[f + at.CHILDREN], F32[f + at.FLAGS], F32[f + at.SPAN] = 0, 0, -1
+    F32[f + at.CHILDREN], F32[f + at.FLAGS], F32[f + at.SPAN], F32[f + at.BATCH] = 0, 0, -1, -1
     F64[frame * at.FRAME + at.HELD_SINCE] = 0
     if fixed(S, at.ROUTED) | fixed(S, at.FAULTY):
         c = frame * (2 * at.COLD_PART)
@@ -123,6 +123,7 @@ def start_beside(S: State, parent: int, pc: int, detached: bool) -> None:
         inherit_connection(S, frame, parent)
     if detached:
         F32[f + at.FLAGS] = at.DETACHED
+        F32[f + at.BATCH], F32[p + at.BATCH] = F32[p + at.BATCH], -1
         if fixed(S, at.RESETTING):
             C32 = int32s(S, at.COLD)
             C32[frame * (2 * at.COLD_PART) + at.TOKEN] = C32[parent * (2 * at.COLD_PART) + at.TOKEN]

@@ -56,8 +56,10 @@ from meshsim.engines.compiled.stations import (
     crash,
     end_turn,
     gather_work,
+    go_on_with_core,
     hand_back,
     holds,
+    node,
     period_begins,
     release,
     station_of,
@@ -70,7 +72,7 @@ from meshsim.engines.frame import FRAME as FRAME_EVENT
 from meshsim.engines.quota import BEHIND_FAULTS
 from meshsim.engines.reference import AT_START, ERROR, RATE_LIMITED, REFUSED, RESET
 from meshsim.plan.draws import ENTRY, REPLICA, WAYPOINT
-from meshsim.plan.plan import CPU_SLOT, THREADS_SLOT, Op, When
+from meshsim.plan.plan import BY_TURN, THREADS_SLOT, Op, When
 
 WIDE = 2 * at.FRAME
 WIDE_INSTRUCTION = 2 * at.INSTRUCTION
@@ -259,7 +261,10 @@ def step(S: State, frame: int) -> None:
             F64[frame * at.FRAME + at.SINCE] = S[at.NOW]
             F64[frame * at.FRAME + at.LEFT] = gather_work(S, frame, pc)
             F32[f + at.FLAGS] &= ~at.BEGUN
-            ask_for_core(S, frame, station_of(S, frame, place, CPU_SLOT))
+            if F32[f + at.FLAGS] & at.KEPT:
+                go_on_with_core(S, frame, node(S, frame, place))
+            else:
+                ask_for_core(S, frame, node(S, frame, place))
             return
         elif op == DO_WAIT:
             F64[frame * at.FRAME + at.SINCE] = S[at.NOW]
@@ -274,7 +279,9 @@ def step(S: State, frame: int) -> None:
             if not acquire(S, frame, station_of(S, frame, place, P32[p + at.SLOT])):
                 return
         elif op == DO_RELEASE:
-            release(S, station_of(S, frame, place, P32[p + at.SLOT]), frame)
+            by_turn = P64[pc * at.INSTRUCTION + at.AMOUNT] == BY_TURN
+            if not release(S, station_of(S, frame, place, P32[p + at.SLOT]), frame, by_turn):
+                return
         elif op == DO_START:
             amount, key = P64[pc * at.INSTRUCTION + at.AMOUNT], uint64s(S, at.FRAMES)[frame * at.FRAME + at.KEY]
             if (

@@ -22,7 +22,7 @@ TURN_ENDS_NOW = FRAME_EVENT << 60
 ALWAYS, SAME_NODE, WOKEN_THREAD, SAME_ZONE, FIRST_IN_TURN, NEW_CONNECTION = (
     int(when) for when in (When.ALWAYS, When.SAME_NODE, When.WOKEN, When.SAME_ZONE, When.TURN, When.NEW_CONNECTION)
 )
-MORE, WORK = int(Op.MORE), int(Op.WORK)
+MORE, RELEASE, WORK = int(Op.MORE), int(Op.RELEASE), int(Op.WORK)
 OVERFLOW, REFUSED, RESET = int(Status.OVERFLOW), int(Status.REFUSED), int(Status.RESET)
 
 
@@ -143,12 +143,22 @@ def ask_for_core(S: State, frame: int, station: int) -> None:
     enter(S, station)
     fields = int32s(S, at.STATIONS)
     wide = station * WIDE_STATION
+    int32s(S, at.FRAMES)[frame * WIDE + at.RAN] = 0
     if fields[wide + at.FREE] == 0:
         join_line(S, fields, wide + at.HEAD, frame)
         return
     fields[wide + at.FREE] -= 1
     if not begin_turn(S, frame, station):
         fields[wide + at.FREE] += 1
+
+
+@native
+def go_on_with_core(S: State, frame: int, station: int) -> None:
+    """Its thread has kept the core for it, with what is left of the slice."""
+    enter(S, station)
+    int32s(S, at.FRAMES)[frame * WIDE + at.FLAGS] &= ~at.KEPT
+    if not begin_turn(S, frame, station):
+        next_turn(S, station)
 
 
 @inlined
@@ -162,8 +172,8 @@ def begin_turn(S: State, frame: int, station: int) -> bool:
             slow_down(S, frame)
     turn = F64[frame * at.FRAME + at.LEFT]
     slice_ns = rows[station * at.STATION + at.SLICE_NS]
-    if 0 < slice_ns < turn:
-        turn = slice_ns
+    if slice_ns:
+        turn = min(turn, slice_ns - F32[f + at.RAN])
     if fixed(S, at.PERIOD_NS):
         p = F32[f + at.PC] * WIDE_INSTRUCTION
         P32 = int32s(S, at.PROGRAM)
@@ -172,9 +182,12 @@ def begin_turn(S: State, frame: int, station: int) -> bool:
         if quota >= 0:
             turn = take_quota(S, quota, turn)
             if turn == 0:
+                F32[f + at.RAN] = 0
                 throttle(S, frame, quota)
                 return False
     F64[frame * at.FRAME + at.LEFT] -= turn
+    if slice_ns:
+        F32[f + at.RAN] += turn
     rows[station * at.STATION + at.TURNS_NS] += turn
     rows[station * at.STATION + at.TURN_ENDS] += S[at.NOW] + turn
     fields[station * WIDE_STATION + at.TURNS] += 1
@@ -192,14 +205,32 @@ def end_turn(S: State, frame: int) -> None:
     fields[station * WIDE_STATION + at.TURNS] -= 1
     rows[station * at.STATION + at.TURN_ENDS] -= S[at.NOW]
     if F64[frame * at.FRAME + at.LEFT]:
+        F32[frame * WIDE + at.RAN] = 0
         join_line(S, fields, station * WIDE_STATION + at.HEAD, frame)
         next_turn(S, station)
         return
     behind = charge(S, frame, pod, pc)
     leave(S, station, F64[frame * at.FRAME + at.SINCE])
-    next_turn(S, station)
     F32[frame * WIDE + at.PC] = behind
+    if int32s(S, at.PROGRAM)[behind * WIDE_INSTRUCTION + at.OP] == RELEASE and keeps_core(S, frame, behind, station):
+        F32[frame * WIDE + at.FLAGS] |= at.KEPT
+    else:
+        next_turn(S, station)
     make_ready(S, frame)
+
+
+@inlined
+def keeps_core(S: State, frame: int, pc: int, core: int) -> bool:
+    """Whether its thread has somebody else to serve, and time left in its slice."""
+    P32, rows = int32s(S, at.PROGRAM), int64s(S, at.STATIONS)
+    p = pc * WIDE_INSTRUCTION
+    slice_ns = rows[core * at.STATION + at.SLICE_NS]
+    if P32[p + at.WHEN] != ALWAYS or (slice_ns and int32s(S, at.FRAMES)[frame * WIDE + at.RAN] >= slice_ns):
+        return False
+    station = station_of(S, frame, P32[p + at.AT], P32[p + at.SLOT])
+    if int32s(S, at.STATIONS)[station * WIDE_STATION + at.LENGTH] == 0:
+        return False
+    return int64s(S, at.FRAMES)[frame * at.FRAME + at.HELD_SINCE] >= rows[station * at.STATION + at.CRASHED_AT]
 
 
 @inlined
@@ -293,16 +324,72 @@ def holds_token(S: State, frame: int, station: int) -> None:
 
 
 @inlined
-def release(S: State, station: int, frame: int) -> None:
-    """Give a token back; it is gone if there was a crash meanwhile."""
+def release(S: State, station: int, frame: int, by_turn: bool) -> bool:
+    """Give a token back; it is gone if there was a crash meanwhile. False if the frame waits for its thread's turn."""
     holds_token(S, frame, -1)
+    F32, f = int32s(S, at.FRAMES), frame * WIDE
     held_since = int64s(S, at.FRAMES)[frame * at.FRAME + at.HELD_SINCE]
     leave(S, station, held_since)
     if held_since < int64s(S, at.STATIONS)[station * at.STATION + at.CRASHED_AT]:
+        batch_is_lost(S, frame)
         fail(S, frame, RESET)
-        return
-    int32s(S, at.FRAMES)[frame * WIDE + at.PC] += 1
+        return True
+    if by_turn and (
+        F32[f + at.BATCH] >= 0 or (F32[f + at.TO_SERVE] and int32s(S, at.STATIONS)[station * WIDE_STATION + at.LENGTH])
+    ):
+        int64s(S, at.FRAMES)[frame * at.FRAME + at.SINCE] = S[at.NOW]
+        join_batch(S, frame)
+        pass_on(S, station, frame)
+        return False
     pass_on(S, station, frame)
+    F32[f + at.PC] += 1
+    return True
+
+
+@inlined
+def join_batch(S: State, frame: int) -> None:
+    """The last of those whom its thread has served in this turn."""
+    F32, f = int32s(S, at.FRAMES), frame * WIDE
+    last = F32[f + at.BATCH]
+    if last < 0:
+        F32[f + at.NEXT] = frame
+    else:
+        F32[f + at.NEXT] = F32[last * WIDE + at.NEXT]
+        F32[last * WIDE + at.NEXT] = frame
+    F32[f + at.BATCH] = frame
+
+
+@native
+def batch_leaves(S: State, last: int) -> None:
+    """What a thread has served in a turn goes on."""
+    F32 = int32s(S, at.FRAMES)
+    served = F32[last * WIDE + at.NEXT]
+    while True:
+        behind = F32[served * WIDE + at.NEXT]
+        complete(S, served)
+        make_ready(S, served)
+        if served == last:
+            return
+        served = behind
+
+
+@native
+def batch_is_lost(S: State, frame: int) -> None:
+    """A crash took what its thread had served in this turn and not sent yet."""
+    F32 = int32s(S, at.FRAMES)
+    last = F32[frame * WIDE + at.BATCH]
+    if last < 0:
+        return
+    F32[frame * WIDE + at.BATCH] = -1
+    served = F32[last * WIDE + at.NEXT]
+    while True:
+        behind = F32[served * WIDE + at.NEXT]
+        waited(S, served)
+        fail(S, served, RESET)
+        make_ready(S, served)
+        if served == last:
+            return
+        served = behind
 
 
 @native
@@ -314,29 +401,64 @@ def hand_back(S: State, frame: int) -> None:
     holds_token(S, frame, -1)
     held_since = int64s(S, at.FRAMES)[frame * at.FRAME + at.HELD_SINCE]
     leave(S, station, held_since)
-    if held_since >= int64s(S, at.STATIONS)[station * at.STATION + at.CRASHED_AT]:
+    if held_since < int64s(S, at.STATIONS)[station * at.STATION + at.CRASHED_AT]:
+        batch_is_lost(S, frame)
+    else:
         pass_on(S, station, frame)
 
 
 @inlined
 def pass_on(S: State, station: int, frame: int) -> None:
-    """The next in line gets the token at this instant; its thread is awake, and may begin a turn of its event loop."""
+    """The next in line gets the token at this instant; its thread is awake, and may begin a turn of its event loop.
+
+    What the thread has served in a turn leaves when the turn ends.
+    """
     fields, F32 = int32s(S, at.STATIONS), int32s(S, at.FRAMES)
-    wide = station * WIDE_STATION
-    if fields[wide + at.LENGTH] == 0:
+    wide, f = station * WIDE_STATION, frame * WIDE
+    batch, left, line = F32[f + at.BATCH], F32[f + at.TO_SERVE], fields[wide + at.LENGTH]
+    F32[f + at.BATCH] = -1
+    core = -1
+    if F32[f + at.FLAGS] & at.KEPT:
+        F32[f + at.FLAGS] &= ~at.KEPT
+        place = int32s(S, at.PROGRAM)[F32[f + at.PC] * WIDE_INSTRUCTION + at.AT]
+        core = node(S, frame, place)
+    if batch >= 0 and (left == 0 or line == 0):
+        batch_leaves(S, batch)
+        batch = -1
+    if line == 0:
         fields[wide + at.FREE] += 1
+        if core >= 0:
+            next_turn(S, core)
         return
     following = first_in_line(S, fields, wide + at.HEAD)
+    g = following * WIDE
     holds_token(S, following, station)
-    F32[following * WIDE + at.FLAGS] &= ~(at.WOKEN | at.TURN)
-    left = F32[frame * WIDE + at.TO_SERVE]
+    F32[g + at.FLAGS] &= ~(at.WOKEN | at.TURN)
     if left:
-        F32[following * WIDE + at.TO_SERVE] = left - 1
+        F32[g + at.TO_SERVE] = left - 1
     else:
-        F32[following * WIDE + at.FLAGS] |= at.TURN
-        F32[following * WIDE + at.TO_SERVE] = fields[wide + at.LENGTH] // fields[wide + at.SERVERS]
+        F32[g + at.FLAGS] |= at.TURN
+        F32[g + at.TO_SERVE] = fields[wide + at.LENGTH] // fields[wide + at.SERVERS]
+    F32[g + at.BATCH] = batch
     complete(S, following)
     make_ready(S, following)
+    if core >= 0:
+        if works_next(S, following):
+            F32[g + at.FLAGS] |= at.KEPT
+            F32[g + at.RAN] = F32[f + at.RAN]
+        else:
+            next_turn(S, core)
+
+
+@inlined
+def works_next(S: State, frame: int) -> bool:
+    """Whether the first thing that it does needs a core."""
+    P32 = int32s(S, at.PROGRAM)
+    pc = int32s(S, at.FRAMES)[frame * WIDE + at.PC]
+    while not part_is_done(S, frame, pc):
+        pc += 1
+    op = P32[pc * WIDE_INSTRUCTION + at.OP]
+    return op in (MORE, WORK)
 
 
 # Faults and CPU limits, as far as they concern a turn ------------------------------------------------------------

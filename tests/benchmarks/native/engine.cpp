@@ -135,8 +135,8 @@ struct Frame {
     Int order = 0, since = 0, began = 0, held_since = 0, left = 0;
     Small pc = 0, parent = -1, call = -1;
     std::array<Small, 3> pods{};
-    Small children = 0, next = -1, request = 0;
-    bool joining = false, detached = false, woken = false;
+    Small children = 0, next = -1, request = 0, ran = 0;
+    bool joining = false, detached = false, woken = false, kept = false;
 };
 
 struct Request {
@@ -517,6 +517,13 @@ class Engine {
 
     void ask_for_core(Small number, Station& cores) {
         cores.enter(now_);
+        Frame& frame = frames_[number];
+        if (frame.kept) {
+            frame.kept = false;
+            begin_turn(number, cores);
+            return;
+        }
+        frame.ran = 0;
         if (cores.free == 0) {
             join_line(cores.line, number);
             return;
@@ -528,7 +535,10 @@ class Engine {
     void begin_turn(Small number, Station& cores) {
         Frame& frame = frames_[number];
         Int turn = frame.left;
-        if (0 < cores.slice_ns && cores.slice_ns < turn) turn = cores.slice_ns;
+        if (cores.slice_ns > 0) {
+            turn = std::min(turn, cores.slice_ns - frame.ran);
+            frame.ran += small(turn);
+        }
         frame.left -= turn;
         cores.turns_ns += turn;
         cores.turn_ends += now_ + turn;
@@ -542,15 +552,24 @@ class Engine {
         --cores.turns;
         cores.turn_ends -= now_;
         if (frame.left > 0) {
+            frame.ran = 0;
             join_line(cores.line, number);
             next_turn(cores);
             return;
         }
         const Small behind = charge(frame);
         cores.leave(frame.since, now_);
-        next_turn(cores);
         frame.pc = behind;
+        frame.kept = keeps_core(frame, cores);
+        if (!frame.kept) next_turn(cores);
         join_line(ready_, number);
+    }
+
+    // A thread that has somebody else to serve, and time left in its slice, stays where it is.
+    bool keeps_core(const Frame& frame, const Station& cores) {
+        const Instruction& i = instruction(frame.pc);
+        if (i.op != RELEASE || i.when != ALWAYS || (cores.slice_ns > 0 && frame.ran >= cores.slice_ns)) return false;
+        return station(frame, i.at, i.slot).line.length > 0;
     }
 
     void next_turn(Station& cores) {
@@ -593,15 +612,32 @@ class Engine {
     void release(Small number, Station& pool) {
         Frame& frame = frames_[number];
         pool.leave(frame.held_since, now_);
+        Station* core = frame.kept ? &station(frame, instruction(frame.pc).at, CPU_SLOT) : nullptr;
+        frame.kept = false;
         ++frame.pc;
         if (pool.line.length == 0) {
             ++pool.free;
+            if (core != nullptr) next_turn(*core);
             return;
         }
         const Small following = first_in_line(pool.line);
-        frames_[following].woken = false;
-        ++frames_[following].pc;
+        Frame& next = frames_[following];
+        next.woken = false;
+        ++next.pc;
         join_line(ready_, following);
+        if (core == nullptr) return;
+        if (works_next(next)) {
+            next.kept = true;
+            next.ran = frame.ran;
+        } else {
+            next_turn(*core);
+        }
+    }
+
+    bool works_next(const Frame& frame) const {
+        Small pc = frame.pc;
+        while (!holds(frame, instruction(pc))) ++pc;
+        return instruction(pc).op == WORK || instruction(pc).op == MORE;
     }
 
     // A frame, until it has to wait ------------------------------------------------------------------------------
