@@ -315,6 +315,7 @@ def _meets(proxy: Proxy, end: str) -> str:
     more = f", with mTLS {'in a tunnel' if proxy.tunnel else 'on the wire'}" if proxy.terminates_mtls else ""
     more += "".join(f", {feature.name} on" for feature in proxy.features)
     more += "".join(f", with the {each.runtime or each.kind} extension {each.name}" for each in proxy.extensions)
+    more += ", and sends what it has served when its turn ends" if proxy.sends == "after-turn" else ""
     more += ", and records metrics after the answer" if proxy.telemetry else ""
     when = ONLY_FOR[proxy.only_for] if proxy.only_for else ""
     when += f" Only calls in {', '.join(proxy.protocols)}; others pass by." if proxy.protocols else ""

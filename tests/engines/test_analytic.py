@@ -206,6 +206,18 @@ def test_a_worker_that_has_to_be_woken_is_welch(rho: float) -> None:
     assert abs(MEAN_US / (1 - busy) / expected - 1) > 0.03
 
 
+@pytest.mark.parametrize("rho", [0.3, 0.7])
+@pytest.mark.parametrize("workers", [1, 3])
+def test_the_wait_for_the_end_of_a_turn_is_near_simulation(rho: float, workers: int) -> None:
+    book = costs(proxy__box__http1__request={"wait_ns": MEAN_US * 1000, "law": "exponential"})
+    by_turn, at_once = (one_worker(rho, book, workers, sends=each) for each in ("after-turn", "at-once"))
+    more = [simulate(each, 60_000, seed=3, sample=0).latency.mean() / 1000 for each in (by_turn, at_once)]
+    said = [analytic.solve(each).mean_us for each in (by_turn, at_once)]
+    assert said[0] == pytest.approx(more[0], rel=0.05)
+    # The difference alone, on the same random numbers; it would be 0 if nobody waited for the end of a turn.
+    assert said[0] - said[1] == pytest.approx(more[0] - more[1], rel=0.15)
+
+
 @pytest.mark.parametrize("law", ["exponential", "constant"])
 @pytest.mark.parametrize(("rho", "turn"), [(0.3, 0.0), (0.6, 400.0), (0.8, 200.0)])
 def test_turns_of_one_worker_are_exact(rho: float, turn: float, law: str) -> None:

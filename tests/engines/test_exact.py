@@ -233,6 +233,44 @@ def test_two_workers_share_those_who_are_ready() -> None:
     assert begun == {1: 140, 2: 140, 3: 260, 4: 260}
 
 
+def test_what_is_sent_after_a_turn_leaves_together() -> None:
+    lines = at_the_called_box(3, sends="after-turn")
+    work = [(f, what.removeprefix("proxy.box."), a, b) for f, op, what, a, b, _ in lines if op == "WORK"]
+    assert work[2:] == [
+        (1, "http1.request", 160, 260),  # a turn of its own: it leaves at once
+        (2, "turn", 260, 280),
+        (2, "http1.request", 280, 380),  # is done, and stays until 3 is done too
+        (3, "http1.request", 380, 480),
+        (1, "turn", 480, 500),  # only the answer of 1 is ready: 2 and 3 leave now
+        (1, "http1.response", 500, 540),
+        (2, "turn", 540, 560),
+        (2, "http1.response", 560, 600),
+        (3, "http1.response", 600, 640),
+    ]
+    assert [(f, what, a, b) for f, op, what, a, b, _ in lines if op == "RELEASE"] == [
+        (2, "proxy.box.turn-end", 380, 480), (2, "proxy.box.turn-end", 600, 640),
+    ]  # fmt: skip
+
+
+def test_an_answer_that_is_sent_after_the_turn_is_sent_after_its_telemetry() -> None:
+    lines = at_the_called_box(3, telemetry=True, sends="after-turn")
+    work = [(f, what.removeprefix("proxy.box."), a, b) for f, op, what, a, b, _ in lines if op == "WORK" and f == 1]
+    assert work[3:] == [(1, "turn", 480, 500), (1, "http1.response", 500, 540), (1, "telemetry", 540, 547)]
+
+
+@pytest.mark.parametrize(("slice_us", "begun"), [(0, (100, 200, 300)), (150, (100, 300, 250)), (100, (100, 300, 200))])
+def test_a_thread_keeps_its_core_for_the_next_in_its_line_while_its_slice_lasts(
+    slice_us: float, begun: tuple[int, ...]
+) -> None:
+    """Two messages for a's box and one for b's, on one core; front's own box takes 100 us before."""
+    app = application(service("front", [{"parallel": [call("a"), call("a"), call("b")]}]), service("a", []),
+                      service("b", []))  # fmt: skip
+    book = costs(proxy__box__http1__request={"cpu_ns": 100_000})
+    plan_ = plan(app, 200, dataplane=sidecar(ends=["destination"]), book=book, arrivals="constant", slice_us=slice_us)
+    ends = {f: b for f, op, what, _, b, _ in log(run(plan_), 3) if op == "WORK" and f}
+    assert tuple(ends[f] - 100 for f in (1, 2, 3)) == begun
+
+
 def test_work_that_nobody_waits_for_belongs_to_the_turn() -> None:
     lines = at_the_called_box(3, telemetry=True)
     work = [(what.removeprefix("proxy.box."), a, b) for _, op, what, a, b, _ in lines if op == "WORK" and a >= 480]

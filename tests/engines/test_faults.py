@@ -78,6 +78,21 @@ def test_a_node_proxy_takes_its_whole_node_with_it_a_sidecar_only_its_pod() -> N
     ok(pod)
 
 
+def test_a_crash_takes_what_a_worker_had_served_and_not_sent() -> None:
+    app = application(
+        service("a", [{"parallel": [call("b", optional=True)] * 3}]), service("b", []),
+    )  # fmt: skip
+    book = costs(proxy__box__http1__request={"cpu_ns": 100_000}, proxy__box__http1__response={"cpu_ns": 40_000})
+    plane = sidecar(ends=["destination"], sends="after-turn")
+    # Request 9 comes at 100 ms and has passed the box of a at 100.1. The box of b serves the first call alone, until
+    # 100.2; the answer stands in line when the box crashes. The second is done at 100.3 and waits for the third.
+    faults = [{"kind": "proxy-crash", "proxy": "box", "service": "b", "at_s": 0.10035, "for_s": 0.001}]
+    result = run(plan(app, 100, **CONSTANT, book=book, dataplane=plane, faults=faults))
+    assert [span[1:4] for span in spans(result, 9)[1:]] == [(100, 350, 7), (100, 400, 7), (100, 400, 7)]
+    assert result.failures["RESET"] == 3
+    ok(result)
+
+
 def test_retries_elsewhere_hide_the_crash_of_one_pod() -> None:
     app = application(service("a", [call("b")]), service("b", [constant(10)], replicas=2))
     rules = {"faults": [crash(service="b")], "balancing": [{"to": "b", "policy": "round-robin"}]}

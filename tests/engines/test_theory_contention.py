@@ -77,12 +77,12 @@ def test_a_closed_network_is_mva(clients: int) -> None:
     assert not within(mean_interval(result.latency), response * 1.1)
 
 
-def one_worker(rho: float, book: Costs, workers: int = 1) -> Plan:
+def one_worker(rho: float, book: Costs, workers: int = 1, **choices: Any) -> Plan:
     """Messages of ``MEAN_US`` that arrive at one worker of a proxy (or more), and are gone after it."""
     plane = DataPlane.model_validate(
         {"schema": "meshsim/dataplane/1", "name": "p", "title": "t", "summary": "s", "proxies": [
             {"name": "box", "software": "box", "placed": "pod", "ends": ["destination"], "layer": "L7", "workers": workers,
-             "telemetry": False, "terminates_mtls": False, "capture": "explicit"}]})  # fmt: skip
+             "telemetry": False, "terminates_mtls": False, "capture": "explicit", **choices}]})  # fmt: skip
     # The answer must not pass the worker: its pass gets a condition that never holds.
     lowered = plan(application(service("a", [])), rps(rho, workers), cores=64, dataplane=plane, book=book)
     back = np.arange(len(lowered.op)) > int(np.flatnonzero(lowered.op == Op.BODY)[0])
@@ -187,3 +187,23 @@ def test_a_retry_storm_outlasts_its_trigger_and_a_budget_prevents_it() -> None:
     # With a budget at most a tenth of what is under way are retries: load 0.77, and the queue drains.
     assert lost(budgeted, 5.0, 10.0) < 0.02
     assert budgeted.counts["retries"] < without.counts["retries"] / 5
+
+
+@pytest.mark.parametrize(("rho", "law"), [(0.3, "exponential"), (0.7, "exponential"), (0.7, "constant")])
+def test_what_is_sent_after_a_turn_waits_for_those_behind_it_too(rho: float, law: str) -> None:
+    """A queue M/G/1 that is served in gates: of its wait W a message spends W rho / (1 + rho) more when it is served.
+
+    It comes at any time of a cycle C, waits for the rest of it and for those who came before: E[C^2] / 2 E[C] (1 + rho),
+    which is Pollaczek and Khinchine's W. Those who come in the rest of the cycle are served behind it: rho E[C^2] / 2 E[C].
+    """
+    book = costs(proxy__box__http1__request={"wait_ns": MEAN_US * 1000, "law": law})
+    result = simulate(one_worker(rho, book, sends="after-turn"), 60_000, seed=3, sample=0)
+    at_once = simulate(one_worker(rho, book), 60_000, seed=3, sample=0)
+    wait = rho * MEAN_US / (1 - rho) * (1.0 if law == "exponential" else 0.5)
+    expected = MEAN_US + wait * (1 + rho / (1 + rho))
+    assert within(mean_interval(result.latency), expected)
+    assert within(mean_interval(at_once.latency), MEAN_US + wait)
+    # On the same random numbers both have the same wait, and chance cancels.
+    seen = (result.latency.mean() - at_once.latency.mean()) / (at_once.latency.mean() - MEAN_US * 1000)
+    assert seen == pytest.approx(rho / (1 + rho), rel=0.03)
+    assert not within(mean_interval(result.latency), MEAN_US + wait)  # negative control: nobody waits for the turn

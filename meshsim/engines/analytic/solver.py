@@ -15,6 +15,7 @@ from meshsim.engines.analytic.queues import (
     shared_turns,
     spread,
     turns_begun,
+    until_the_turn_ends,
 )
 
 ITERATIONS = 40
@@ -134,10 +135,7 @@ def stations(model: Model, rate: float, arrivals_scv: float = 1.0, held: Floats 
     smooth = straight * full**2 * np.minimum(scv - 1, 0.0) / np.sqrt(model.class_servers)
     smooth = smooth / np.maximum(1 - straight * (1 - full**2), 1e-9)
     wait = waits * mean / (model.class_servers * (1 - line)) * np.maximum(1 + smooth + scv, 0.05) / 2
-    # Where all that was ready leaves together, a message waits for those behind it too. In a queue that is served in
-    # gates, a cycle C brings rho C / S messages, spread over it evenly. One waits for the rest of the cycle and for
-    # those before it, E[C^2] / 2 E[C] (1 + rho) in the mean, and when served for those behind, rho E[C^2] / 2 E[C].
-    wait *= np.where(model.class_by_turn, 1 + line / (1 + line), 1.0)
+    wait *= np.where(model.class_by_turn, until_the_turn_ends(line, model.class_servers), 1.0)
     return Stations(
         cpu_rho=cpu.rho,
         class_rho=rho,
