@@ -52,7 +52,7 @@ KINDS = (
     "kernel at work",
     "agent at work",
     "in line for a proxy's worker",
-    "until a proxy's worker has served all that were ready",
+    "until a proxy's turn ends",
     "in line for an application's thread",
     "in line for a core",
     "in line for a core, or throttled",
@@ -84,7 +84,7 @@ def kind_of(component: str, operation: str, phase: Phase, throttled: bool) -> st
         if operation == "application.threads":
             return "in line for an application's thread"
         if operation.endswith(".turn-end"):
-            return "until a proxy's worker has served all that were ready"
+            return "until a proxy's turn ends"
         if operation.endswith(".queue"):
             return "in line for a proxy's worker"
         return "in line for a core, or throttled" if throttled else "in line for a core"

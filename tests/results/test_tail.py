@@ -56,6 +56,7 @@ def test_each_way_of_waiting_has_its_name() -> None:
         (("application", "application.compute", "running"), "application at work"),
         (("kernel", "kernel.tcp.send", "running"), "kernel at work"),
         (("proxy", "proxy.envoy.queue", "queueing"), "in line for a proxy's worker"),
+        (("proxy", "proxy.envoy.turn-end", "queueing"), "until a proxy's turn ends"),
         (("application", "application.threads", "queueing"), "in line for an application's thread"),
         (("kernel", "kernel.tcp.send", "queueing"), "in line for a core"),
         (("network", "connection.queue", "queueing"), "in line for a connection"),
