@@ -12,8 +12,8 @@ from meshsim.results.tail import KINDS, by_kind, compared
 from meshsim.scenario.base import MeshsimError
 
 COLOURS = (
-    "#7d7d7d", "#0077aa", "#dd6611", "#995533", "#0077aa", "#0077aa", "#7d7d7d", "#dd6611", "#993344", "#00946b", "#aa44ff",
-    "#c2529a", "#aa44ff", "#7f8c1a", "#3366bb",
+    "#7d7d7d", "#0077aa", "#dd6611", "#995533", "#0077aa", "#0077aa", "#7d7d7d", "#dd6611", "#993344", "#00946b",
+    "#aa44ff", "#c2529a", "#aa44ff", "#7f8c1a", "#3366bb",
 )  # fmt: skip
 HATCHES = ("", "", "", "", "/", "\\", "/", "/", "x", ".", "/", "\\", "-", "|", "+")
 """Work is plain, waiting is hatched: colour is not the only sign."""
