@@ -47,19 +47,30 @@ host, but Envoy 1.5 to 2 times as long, and how long differed from one start of 
 median, p50 45 % too low and the closed loop 72 % too fast; with its own 14 %, 33 % and 4 %. So a book is worth as
 much as it is near: `meshsim measure` on your host first.
 
-**The kernel's scheduler** was suspected, and is acquitted in part. The model has one line for all cores; Linux keeps
-a line a core, puts a woken thread where its waker runs, and moves it later or not at all. But two proxies that were
-pinned to a core each did not get more done (3,900 to 4,800 requests a second; 3,800 to 5,700 where the kernel places
-them; four tries each, no spinners: 3,600 to 4,200), and half a core stayed idle all the same. That a thread keeps its
-core as long as it has work moves p99 by a few per cent when it is alone.
+**Answers in batches** were the next, and are in the model now (`sends: after-turn`, [dataplanes.md](dataplanes.md)):
+Envoy writes what it has to pass on in the turn of its event loop after the one in which it read it
+(`activateFileEvents`, for the next iteration), so that a whole batch moves on together, and the next proxy is idle
+until it comes. With it came threads that keep their core as long as they have work and their slice lasts. The same
+measurements, predicted before and after; plain medians:
 
-**Answers in batches** are the cause that was looked for: Envoy writes what it has to pass on in the turn of its event
-loop after the one in which it read it (`activateFileEvents`, for the next iteration), so that a whole batch moves on
-together, and the next proxy is idle until it comes. In the model each request moves on when its own work is done.
-Tried in the reference engine only, with threads that keep their core as long as they have work: in closed loop p50 of
-two sidecars goes from 3.70 to 4.42 ms (measured: 4.67), with mutual TLS from 3.77 to 4.53 ms (4.58), and from 2.00 to
-1.69 cores are busy (1.48); with one sidecar from 1.67 to 1.44 (1.36), and its p50 at 80 % of saturation goes from
-0.88 to 1.28 ms (1.50). Chains stay too fast. It is not in the model yet: all three engines have to have it.
+| what | first host, before | after | second host, its own book, before | after |
+|---|---|---|---|---|
+| requests a second in a closed loop, two sidecars | +36 % | +14 % | +48 % | +24 % |
+| the same with mutual TLS | +32 % | +10 % | +51 % | +27 % |
+| requests a second in a closed loop, all | 21 % | 11 % | 22 % | 21 % |
+| p50 at 50 % of saturation, all | 26 % | 21 % | 37 % | 37 % |
+| p99 at 50 % of saturation, all | 81 % | 77 % | 77 % | 77 % |
+
+Chains of three with two sidecars each became worse (+37 to +51 %, +60 to +70 %): there it is not only that.
+
+**The kernel's scheduler.** The model has one line for all cores; Linux keeps a line a core, puts a woken thread where
+its waker runs or where it ran, and moves it later or not at all. Two proxies that were pinned to a core each did not
+get more done (3,900 to 4,800 requests a second; 3,800 to 5,700 where the kernel places them; four tries each, no
+spinners: 3,600 to 4,200), and half a core stayed idle all the same. Tried and not kept, in the compiled engine: a line
+a core, where a thread that finds no idle core stands in the line of one at random, and is taken from it after 0.5 ms
+by a core that has nothing to do. On the second host it is nearer to what was measured (closed loop 18 to 12 %, p50 at
+80 % of saturation 68 to 59 %, p99 at 50 % 77 to 67 %), on the first one only p99 is (77 to 57 %), and p50 is further
+off (21 to 34 % at 50 % of saturation). The rules by which Linux chooses the line would have to be in it, not chance.
 
 What is seen of lines at cores in the samples (`run_queue_ns`, rounds without foreign load): in
 `two-sidecars.chain-of-3` at 10 % of saturation a quarter of one core is used, and yet threads stand in line for 300
@@ -74,8 +85,10 @@ the beginning of a turn explain. Idle spinners are not the cause: without them i
 processor: a fixed piece of work of 20 us, repeated for 12 s, has medians within 5 % in any 5 ms. Caches are what is
 left; that was not measured.
 
-**The host.** Its second round was slow throughout, without foreign load that could be seen from inside (the same proxy
-took 118 us instead of 80): a virtual machine has neighbours. That is why intervals of three rounds are wide.
+**The host.** A virtual machine has neighbours, who are not seen from inside. In the second round of the first host the
+same proxy took 118 us instead of 80. In its third to fifth round exactly one of its two cores got work done in closed
+loops (0.93 to 1.05 busy where the first rounds have 1.3 to 1.5, threads in line four times as long, and no foreign
+load in the guest): its medians are partly those of a smaller machine, and its intervals wide.
 
 **Memory.** The bill prices an Envoy that has served one connection; here 32 are open, and filters are configured.
 """

@@ -124,7 +124,7 @@ def stations(model: Model, rate: float, arrivals_scv: float = 1.0, held: Floats 
         woken = np.asarray(model.seen @ class_woken) if model.wakes else woken
         peak = float(max(cpu.rho.max(initial=0.0), rho.max(initial=0.0)))
         moving, last = peak - last, peak
-        if abs(moving) < CLOSE:
+        if max(abs(moving), abs(moved)) < CLOSE:  # twice: where it swings, the same may come once again by chance
             break
         step = max(step / 2, SHORTEST) if moving * moved < 0 else min(step * LONGER, 1.0)
         moved = moving
