@@ -33,7 +33,7 @@ class Bench:
     samples: list[Sample] = field(default_factory=list)
 
     def measure(self, settings: Mapping[str, Setting], take: Callable[[], Mapping[str, Reading | str]]) -> Sample:
-        """Take one point; again, if other processes kept more than a tenth of a core busy; the quietest one counts.
+        """Take one point; again, if others kept more than a tenth of a core busy; the quietest one counts.
 
         ``take`` returns readings by metric, with the unit in its name: a figure, or all single observations.
         """

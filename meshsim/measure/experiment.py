@@ -61,7 +61,7 @@ class Sample:
     count: dict[str, int] = field(default_factory=dict)
     """By metric, how many observations."""
     foreign_cores: float = 0.0
-    """CPU that other processes used meanwhile."""
+    """CPU that others used meanwhile: ``meshsim.measure.host.LoadWatch``."""
     words: dict[str, str] = field(default_factory=dict)
     """What is no number: the verifier's own words, versions."""
 

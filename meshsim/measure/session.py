@@ -224,7 +224,7 @@ def _noise(samples: Samples) -> list[str]:
         return []
     worst = max(noisy, key=lambda s: s.foreign_cores)
     return [
-        f"{len(noisy)} of {len(samples.all)} points were taken while other processes used more than "
+        f"{len(noisy)} of {len(samples.all)} points were taken while others used more than "
         f"{NOISY_CORES:g} of a core, in each attempt; the worst: {worst.experiment} {worst.settings or ''} "
         f"in round {worst.round + 1}, {worst.foreign_cores:.2f} cores"
     ]

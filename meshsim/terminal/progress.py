@@ -69,17 +69,19 @@ def duration(seconds: float) -> str:
 
 
 def _lines(what: str) -> Report:
-    began = last = time.monotonic()
+    lines = [(time.monotonic(), 0)]
+    began = lines[0][0]
 
     def report(done: int, total: int, words: str) -> None:
-        nonlocal last
         now = time.monotonic()
-        if now - last >= LINE_EVERY_S and total:
-            last = now
-            known = done >= SAYS_LITTLE * total
-            left = f", about {duration((now - began) * (total - done) / done)} left" if known else ""
-            told = f"{what}: {done / total:.0%}, {words}, {duration(now - began)}{left}"
-            print(told, file=sys.stderr, flush=True)
+        if now - lines[-1][0] < LINE_EVERY_S or not total:
+            return
+        # As quick as since one of the last lines: what is quick now may have begun with compiling an engine.
+        since = next((line for line in reversed(lines) if done - line[1] >= SAYS_LITTLE * total), None)
+        pace = None if since is None else (now - since[0]) / (done - since[1])
+        left = "" if pace is None else f", about {duration(pace * (total - done))} left"
+        lines.append((now, done))
+        print(f"{what}: {done / total:.0%}, {words}, {duration(now - began)}{left}", file=sys.stderr, flush=True)
 
     return report
 

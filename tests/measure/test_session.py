@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -182,6 +183,24 @@ def test_other_load_is_noticed_and_our_own_is_none_of_it() -> None:
     with LoadWatch() as meanwhile:
         time.sleep(1.0)
     assert meanwhile.foreign_cores - before.foreign_cores > 0.2
+
+
+def test_cores_that_are_taken_away_are_missed_in_what_gets_done() -> None:
+    """As another guest of the machine takes them: here by our own children, whose CPU time is not looked at."""
+    from meshsim.measure.host import CoresGiven, LoadWatch
+
+    quiet = max(CoresGiven.now() for _ in range(5))
+    spinning = [subprocess.Popen([sys.executable, "-c", SPIN]) for _ in range(2 * len(os.sched_getaffinity(0)))]
+    try:
+        time.sleep(0.2)
+        with LoadWatch() as meanwhile:
+            left = min(CoresGiven.now() for _ in range(3))
+    finally:
+        for each in spinning:
+            each.kill()
+            each.wait()
+    assert left < 0.7 * quiet
+    assert meanwhile.foreign_cores > 0.25 * len(os.sched_getaffinity(0))
 
 
 def test_groups_and_experiments_are_named_with_help() -> None:
