@@ -159,6 +159,12 @@ def caption(metric: str, *, sampled: bool = True) -> str:
         return f"{what.title} is computed, not sampled, so it has no sampling band. {model}"
     if what.key == "cpu":
         return f"The sampling error of CPU is given for differences only, in the report's data. {model}"
+    if what.key == "power":
+        return (
+            "Watts of what runs, by the coefficients of Cloud Carbon Footprint: (busy - idle) of a vCPU x cores in use "
+            "+ memory held. What idle nodes draw and cooling are not in it, unlike in money, which pays for what is "
+            f"reserved. The sampling error is that of CPU. {model} How far off the coefficients are is not known."
+        )
     if what.key == "proxy_cpu":
         return "Neither error is known for the proxies' share alone: see CPU in all."
     if not sampled:
