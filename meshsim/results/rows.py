@@ -12,7 +12,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-NO_WATTS = "is unknown: the machine's file does not say what it draws"
+NO_WATTS = "the machine's file does not say what it draws"
 
 
 class Out(BaseModel):

@@ -73,7 +73,7 @@ def growth(report: GrowthReport) -> Iterator[RenderableType]:
         yield size_table("memory, GiB", report.rows, lambda row: numbers.digits(row.memory_mib / 1024))
         yield size_table("US dollars a month", report.rows, lambda row: numbers.digits(row.usd_month))
         if any(row.power_watts is not None for row in report.rows):
-            yield size_table("electrical power of what is in use, W", report.rows, watts)
+            yield size_table("electrical power, W", report.rows, watts)
         yield size_table(
             "configuration that the fleet holds, MiB", report.rows, lambda row: numbers.digits(row.config_mib)
         )
@@ -188,6 +188,7 @@ def simulation(result: Simulation | Approximation) -> Iterator[RenderableType]:
     yield latency_table(report.rows)
     yield cpu_table(report.rows)
     yield bill_table(report.rows)
+    yield from power(report.rows)
     yield from between_zones(report.rows)
     yield from reality(report.rows)
     yield from too_short(report.rows)
