@@ -40,7 +40,7 @@ def chart(figure: Figure, *, alt: str, key: str, **options: Any) -> Any:
 
 
 def camera() -> None:
-    """What the camera of a chart, which shows where the pointer is on it, saves: of all charts, for as long as this visitor stays."""
+    """What the camera of every chart saves, for as long as this visitor stays."""
     st.segmented_control(
         "The camera of a chart saves",
         list(PICTURES),
@@ -48,6 +48,6 @@ def camera() -> None:
         required=True,
         key="camera",
         persist_state="session",
-        help="The camera shows when the pointer is on a chart. PNG has twice the pixels of the page; SVG stays sharp at "
-        "every size and can be edited. The background is transparent.",
+        help="The camera shows when the pointer is on a chart. PNG has twice the pixels of the page; SVG stays sharp "
+        "at every size and can be edited. The background is transparent.",
     )

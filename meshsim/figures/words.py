@@ -161,9 +161,9 @@ def caption(metric: str, *, sampled: bool = True) -> str:
         return f"The sampling error of CPU is given for differences only, in the report's data. {model}"
     if what.key == "power":
         return (
-            "(Watts of a busy vCPU - those of an idle one) x cores in use + watts of a GiB x memory in use, all watts from "
-            "the machine's file (docs/costs.md). Idle nodes and cooling are not in it. The sampling error of CPU is given "
-            f"for differences only. {model} How far off the watts of a vCPU and of a GiB are is not known."
+            "(Watts of a busy vCPU - those of an idle one) x cores in use + watts of a GiB x memory in use, all watts "
+            "from the machine's file (docs/costs.md). Idle nodes and cooling are not in it. Sampling errors of CPU are "
+            f"given for differences only. {model} How far off the watts of a vCPU and of a GiB are is not known."
         )
     if what.key == "proxy_cpu":
         return "Neither error is known for the proxies' share alone: see CPU in all."
