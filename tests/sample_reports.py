@@ -55,6 +55,7 @@ def row(plane: str, services: int, rps: float, *, baseline: str | None = "no-mes
         kernel=(0.5 + 0.3 * proxy) * scale,
         total=(2.9 + 1.3 * proxy) * scale,
     )
+    watts = 3 * cpu.total + 0.4 * memory / 1024
     difference = None
     if baseline is not None and plane != baseline:
         difference = Difference(
@@ -64,6 +65,7 @@ def row(plane: str, services: int, rps: float, *, baseline: str | None = "no-mes
             memory_mib=memory - services * 64.0,
             pods=0,
             usd_month=usd - services * 2.1,
+            power_watts=3 * 1.3 * proxy * scale + 0.4 * (memory - services * 64.0) / 1024,
         )
     attribution = [
         Attribution(
@@ -110,6 +112,7 @@ def row(plane: str, services: int, rps: float, *, baseline: str | None = "no-mes
         pods=services * 2,
         nodes=max(1, services // 20),
         usd_month=usd,
+        power_watts=watts,
         requests=1500,
         failed=0,
         events=1_000_000,
@@ -120,6 +123,7 @@ def row(plane: str, services: int, rps: float, *, baseline: str | None = "no-mes
             cpu_cores=Band(low=cpu.total * 0.9, high=cpu.total * 1.1),
             memory_mib=Band(low=memory * 0.92, high=memory * 1.08),
             usd_month=Band(low=usd * 0.98, high=usd * 1.02),
+            power_watts=Band(low=watts * 0.9, high=watts * 1.1),
         ),
         attribution=attribution,
         difference=difference,

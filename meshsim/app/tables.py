@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 import streamlit as st
 
+from meshsim.app.charts import camera
 from meshsim.figures import numbers as n
 from meshsim.figures.growth import EXACT
 from meshsim.figures.metrics import metric_named
@@ -46,7 +47,9 @@ def comparison_table(rows: Sequence[Row]) -> pd.DataFrame:
 
 
 def as_table(table: pd.DataFrame, key: str) -> None:
-    """Below a chart, opened by who wants it."""
-    opened = st.expander("The chart as a table", key=key, on_change="rerun")
+    """Below a chart, opened by who wants it; with what its camera saves."""
+    opened = st.expander("The chart as a table, or as a picture for slides", key=key, on_change="rerun")
     if opened.open:
-        opened.dataframe(table)
+        with opened:
+            st.dataframe(table)
+            camera()

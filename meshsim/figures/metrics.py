@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from meshsim.figures import numbers
-from meshsim.results.rows import Band, Estimate, Row
+from meshsim.results.rows import NO_WATTS, Band, Estimate, Row
 from meshsim.scenario.base import MeshsimError
 from meshsim.scenario.suggest import choices
 
@@ -49,6 +49,10 @@ class Metric:
 
 def _exactly(value: float) -> Estimate:
     return Estimate(value=value)
+
+
+def _watts(row: Row) -> Estimate:
+    return Estimate(value=row.power_watts, note="" if row.power_watts is not None else NO_WATTS)
 
 
 def _nothing(row: Row) -> Band | None:
@@ -96,6 +100,11 @@ METRICS: dict[str, Metric] = {
             "usd_month", "Cost", "Money",
             lambda row: _exactly(row.usd_month), lambda row: row.model_error.usd_month, numbers.money,
             unit="US dollars a month", crossing="usd_month",
+        ),
+        Metric(
+            "power", "Electrical power", "Power",
+            _watts, lambda row: row.model_error.power_watts, numbers.watts,
+            unit="W", big_unit="kW", big_factor=1e-3, crossing="power_watts",
         ),
         Metric(
             "config", "Configuration that the fleet holds", "Configuration",

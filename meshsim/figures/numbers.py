@@ -88,6 +88,11 @@ def memory(mib: float) -> str:
     return f"{digits(mib)} MiB" if abs(mib) < 999.5 else f"{digits(mib / 1024)} GiB"
 
 
+def watts(value: float) -> str:
+    """W or kW."""
+    return f"{digits(value)} W" if abs(value) < 999.5 else f"{digits(value / 1e3)} kW"
+
+
 def money(usd: float) -> str:
     """US dollars, shown in the currency in force, to the cent below a hundred."""
     chosen = currency()

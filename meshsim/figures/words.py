@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from meshsim.figures import numbers
 from meshsim.figures.growth import SATURATED, by_dataplane, top_crossovers
 from meshsim.figures.metrics import metric_named
-from meshsim.results.rows import ComparisonReport, Estimate, GrowthReport, Row, Verdict
+from meshsim.results.rows import NO_WATTS, ComparisonReport, Estimate, GrowthReport, Row, Verdict
 from meshsim.results.tail import by_kind
 
 Report = ComparisonReport | GrowthReport
@@ -159,6 +159,12 @@ def caption(metric: str, *, sampled: bool = True) -> str:
         return f"{what.title} is computed, not sampled, so it has no sampling band. {model}"
     if what.key == "cpu":
         return f"The sampling error of CPU is given for differences only, in the report's data. {model}"
+    if what.key == "power":
+        return (
+            "(Watts of a busy vCPU - those of an idle one) x cores in use + watts of a GiB x memory in use, all watts "
+            "from the machine's file (docs/costs.md). Idle nodes and cooling are not in it. Sampling errors of CPU are "
+            f"given for differences only. {model} How far off the watts of a vCPU and of a GiB are is not known."
+        )
     if what.key == "proxy_cpu":
         return "Neither error is known for the proxies' share alone: see CPU in all."
     if not sampled:
@@ -203,6 +209,8 @@ def too_short(report: GrowthReport, metric: str) -> str:
         return f"{what.title}: none. No data plane here has a control plane, or no pods come and go (--churn)."
     if not estimates or any(estimate.value is not None for estimate in estimates):
         return ""
+    if what.key == "power":
+        return f"{what.title} is unknown: {NO_WATTS}."
     return f"{what.title} {estimates[0].note or 'is unknown: the runs were too short'}."
 
 

@@ -38,7 +38,8 @@ def assumptions(source: Provenance, rate: str = "") -> list[str]:
         f"Costs come from the book{'s' if len(source.costs) > 1 else ''} {', '.join(source.costs)}; "
         "each cost has a source and a standard error.",
         f"Nodes are {source.machine}, at prices of {source.price_date}. Money is the share of nodes that is "
-        "reserved or used, whichever is more, at 730 hours a month.",
+        "reserved or used, whichever is more, at 730 hours a month. Watts are those of the CPU and memory in use, by "
+        "what the machine's file says of a vCPU and a GiB; idle nodes and cooling come on top.",
     ]
     if rate == "per-service":
         said.append("Traffic grows with the number of services: each service keeps its own.")

@@ -12,6 +12,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+NO_WATTS = "the machine's file does not say what it draws"
+
 
 class Out(BaseModel):
     """Base of everything that is written out."""
@@ -60,6 +62,7 @@ class ModelError(Out):
     cpu_cores: Band
     memory_mib: Band
     usd_month: Band
+    power_watts: Band | None = Field(default=None, description="Null where power_watts of the row is")
 
 
 class RealityBand(Out):
@@ -103,6 +106,7 @@ class Difference(Out):
     memory_mib: float
     pods: int
     usd_month: float
+    power_watts: float | None = Field(default=None, description="Null where power_watts of the row is")
 
 
 class Attribution(Out):
@@ -163,6 +167,10 @@ class Row(Out):
     usd_month: float
     cross_zone_gb_month: float = Field(default=0.0, description="Payload between zones, GB a month, without retries")
     cross_zone_usd_month: float = Field(default=0.0, description="What that costs; part of usd_month")
+    power_watts: float | None = Field(
+        default=None,
+        description="Electrical power of CPU and memory in use, idle draw apart; null where the machine has no power",
+    )
     config_mib: float = Field(default=0.0, description="Configuration that all proxies and agents together hold")
     push_kib_s: float = Field(default=0.0, description="Sent to them on average, at the churn asked for")
     control_plane_cores: float = Field(default=0.0, description="CPU to compute what is sent; not in cpu_cores")

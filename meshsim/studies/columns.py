@@ -23,7 +23,7 @@ UNITS = {"run.warmup": "run_warmup_share"}
 TIMELINE_BINS = 128
 TIMELINE = ("timeline_good", "timeline_failed", "timeline_latency_ns")
 """Answers by time, one entry a bin: good ones, failed ones, and the sum of their latencies."""
-MODEL_ERRORS = {"latency_p50": "us", "cpu": "cores", "memory": "mib", "usd": "month"}
+MODEL_ERRORS = {"latency_p50": "us", "cpu": "cores", "memory": "mib", "usd": "month", "power": "watts"}
 
 REALITY = {
     "latency_p50": ("latency_us_p50", "us"), "latency_p99": ("latency_us_p99", "us"), "cpu": ("cpu_cores", "cores"),
@@ -42,7 +42,7 @@ def column_types() -> dict[str, type]:
         types |= {f"latency_{name}{end}_us": float for end in ("", "_low", "_high")}
     types |= {f"cpu_{name}_cores": float for name in ("application", "proxy", "kernel", "total")}
     types |= {"memory_mib": float, "pods": int, "nodes": int, "usd_month": float}
-    types |= {"cross_zone_gb_month": float, "cross_zone_usd_month": float}
+    types |= {"cross_zone_gb_month": float, "cross_zone_usd_month": float, "power_watts": float}
     types |= {"config_mib": float, "push_kib_s": float, "control_plane_cores": float}
     types |= {
         "requests": int,
@@ -131,10 +131,10 @@ def _numbers(row: Row) -> dict[str, Any]:
         found[f"cpu_{name}_cores"] = getattr(row.cpu_cores, name)
     error = row.model_error
     bands = {"latency_p50": error.latency_us_p50, "cpu": error.cpu_cores, "memory": error.memory_mib}
-    bands["usd"] = error.usd_month
-    for name, unit in MODEL_ERRORS.items():
-        found[f"model_error_{name}_low_{unit}"] = bands[name].low
-        found[f"model_error_{name}_high_{unit}"] = bands[name].high
+    bands |= {"usd": error.usd_month} | ({} if error.power_watts is None else {"power": error.power_watts})
+    for name, ends in bands.items():
+        unit = MODEL_ERRORS[name]
+        found[f"model_error_{name}_low_{unit}"], found[f"model_error_{name}_high_{unit}"] = ends.low, ends.high
     if row.reality is not None:
         for name, (quantity, unit) in REALITY.items():
             for band in row.reality.bands:
@@ -148,6 +148,7 @@ def _numbers(row: Row) -> dict[str, Any]:
         "usd_month",
         "cross_zone_gb_month",
         "cross_zone_usd_month",
+        "power_watts",
         "config_mib",
         "push_kib_s",
         "control_plane_cores",

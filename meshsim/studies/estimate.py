@@ -52,6 +52,7 @@ def estimated_row(result: AnalyticResult, dataplane: str, services: int, machine
         usd_month=price.usd_month(cpu.total, bill.memory_mib),
         cross_zone_gb_month=price.cross_zone_gb_month,
         cross_zone_usd_month=price.traffic_usd_month,
+        power_watts=machine.watts(cpu.total, bill.memory_mib),
         config_mib=0.0 if bill.control_plane is None else bill.control_plane.config_bytes / MIB,
         push_kib_s=0.0 if bill.control_plane is None else bill.control_plane.push_bytes_s / 1024,
         control_plane_cores=0.0 if bill.control_plane is None else bill.control_plane.control_plane_cores,

@@ -20,7 +20,7 @@ from meshsim.studies import defaults
 from meshsim.studies.compare import run_points, split, with_difference
 from meshsim.studies.crossover import Gap, crossovers
 from meshsim.studies.inputs import Inputs, Settings, prepare_points
-from meshsim.studies.point import Point, cpu_difference, usd_difference
+from meshsim.studies.point import Point, cpu_difference, usd_difference, watts_difference
 from meshsim.studies.question import Common, Question, ask
 from meshsim.studies.report import Reported
 from meshsim.studies.row import MIB
@@ -163,6 +163,7 @@ METRICS = (
     ("memory_mib", "MiB", "needs less memory"),
     ("cpu_cores", "cores", "needs less CPU"),
     ("usd_month", "USD/month", "costs less"),
+    ("power_watts", "W", "draws less power"),
     ("p50", "us", "has a lower median latency"),
     ("p99", "us", "has a lower p99 latency"),
     ("config_mib", "MiB", "holds less configuration"),
@@ -204,7 +205,8 @@ def _gap(metric: str, size: int, a: Point, b: Point) -> Gap | None:
     if metric in ("p50", "p99"):
         apart = quantile_difference(a.latency, b.latency, {"p50": 0.5, "p99": 0.99}[metric])
     else:
-        apart = usd_difference(a, b) if metric == "usd_month" else cpu_difference(a, b)
+        of = {"usd_month": usd_difference, "power_watts": watts_difference, "cpu_cores": cpu_difference}[metric]
+        apart = of(a, b)
     if apart.value is None or apart.low is None or apart.high is None:
         return None
     return Gap(size, apart.value, (apart.high - apart.low) / 2)
@@ -218,7 +220,7 @@ def _approximate(metric: str, row: Row) -> float | None:
     if metric in ("p50", "p99"):
         value: float | None = getattr(row.latency_us, metric).value
         return value
-    return row.usd_month if metric == "usd_month" else row.cpu_cores.total
+    return {"usd_month": row.usd_month, "power_watts": row.power_watts, "cpu_cores": row.cpu_cores.total}[metric]
 
 
 def analytic_crossovers(rows: Sequence[Row]) -> list[Crossover]:

@@ -10,7 +10,7 @@ from meshsim.plan.lower import OverloadedError
 from meshsim.plan.place import PlacementError
 from meshsim.results.histogram import BatchedHistogram
 from meshsim.results.intervals import quantile_difference
-from meshsim.results.rows import Difference, Estimate, Quantiles, Refused, Row
+from meshsim.results.rows import NO_WATTS, Difference, Estimate, Quantiles, Refused, Row
 from meshsim.results.run import RunResult
 from meshsim.results.sample import Sample
 from meshsim.scenario.capabilities import CapabilityError
@@ -81,6 +81,7 @@ def difference(point: Point, baseline: Point) -> Difference:
         memory_mib=row.memory_mib - base.memory_mib,
         pods=row.pods - base.pods,
         usd_month=row.usd_month - base.usd_month,
+        power_watts=more_watts(row, base),
     )
 
 
@@ -100,7 +101,15 @@ def plain_difference(row: Row, base: Row) -> Difference:
         memory_mib=row.memory_mib - base.memory_mib,
         pods=row.pods - base.pods,
         usd_month=row.usd_month - base.usd_month,
+        power_watts=more_watts(row, base),
     )
+
+
+def more_watts(row: Row, base: Row) -> float | None:
+    """What ``row`` draws more than ``base``; None where one is unknown."""
+    if row.power_watts is None or base.power_watts is None:
+        return None
+    return row.power_watts - base.power_watts
 
 
 def cpu_difference(point: Point, baseline: Point) -> Estimate:
@@ -119,6 +128,16 @@ def cpu_difference(point: Point, baseline: Point) -> Estimate:
     variance = sum((gap - mean) ** 2 for gap in gaps) / (len(gaps) - 1)
     rate = point.row.rps / 1e9
     half = Z95 * math.hypot(math.sqrt(variance / requests) * rate, mean * rate / math.sqrt(requests))
+    return Estimate(value=value, low=value - half, high=value + half)
+
+
+def watts_difference(point: Point, baseline: Point) -> Estimate:
+    """Difference of watts: what memory draws is exact, so the interval is that of the CPU in use."""
+    value = more_watts(point.row, baseline.row)
+    apart = cpu_difference(point, baseline)
+    if value is None or apart.low is None or apart.high is None:
+        return Estimate(value=value, note=apart.note if value is not None else NO_WATTS)
+    half = point.price.machine.watts((apart.high - apart.low) / 2, 0.0) or 0.0
     return Estimate(value=value, low=value - half, high=value + half)
 
 

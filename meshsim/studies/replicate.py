@@ -185,8 +185,12 @@ def _mean(values: Sequence[float]) -> float:
     return math.fsum(values) / len(values)
 
 
-def _mean_band(bands: Sequence[Band]) -> Band:
-    return Band(low=_mean([band.low for band in bands]), high=_mean([band.high for band in bands]))
+def _mean_band(bands: Sequence[Band | None]) -> Band | None:
+    """None where that is unknown: then it is of all, because they are of one scenario."""
+    known = [band for band in bands if band is not None]
+    if not known:
+        return None
+    return Band(low=_mean([band.low for band in known]), high=_mean([band.high for band in known]))
 
 
 def _mean_attribution(each: Sequence[list[Attribution]]) -> list[Attribution]:

@@ -93,6 +93,7 @@ def make_row(result: RunResult, dataplane: str, services: int, machine: Machine)
         usd_month=price.usd_month(cpu.total, bill.memory_mib),
         cross_zone_gb_month=price.cross_zone_gb_month,
         cross_zone_usd_month=price.traffic_usd_month,
+        power_watts=machine.watts(cpu.total, bill.memory_mib),
         config_mib=0.0 if pushed is None else pushed.config_bytes / MIB,
         push_kib_s=0.0 if pushed is None else pushed.push_bytes_s / 1024,
         control_plane_cores=0.0 if pushed is None else pushed.control_plane_cores,
@@ -182,6 +183,8 @@ def within_costs(
     if mean_us:
         time_half *= middle / mean_us
     cpu_band, memory_band = _around(cpu.total, cpu_half), _around(bill.memory_mib, memory_half)
+    least = price.machine.watts(cpu_band.low, memory_band.low)
+    most = price.machine.watts(cpu_band.high, memory_band.high)
     return ModelError(
         latency_us_p50=_around(middle, time_half),
         cpu_cores=cpu_band,
@@ -189,6 +192,7 @@ def within_costs(
         usd_month=Band(
             low=price.usd_month(cpu_band.low, memory_band.low), high=price.usd_month(cpu_band.high, memory_band.high)
         ),
+        power_watts=None if least is None or most is None else Band(low=least, high=most),
     )
 
 

@@ -43,16 +43,19 @@ def _metrics(row: Row) -> Iterator[tuple[Any, ...]]:
     yield "usd_month", row.usd_month, None, None, "USD/month"
     yield "cross_zone_gb_month", row.cross_zone_gb_month, None, None, "GB/month"
     yield "cross_zone_usd_month", row.cross_zone_usd_month, None, None, "USD/month"
+    yield "power_watts", row.power_watts, None, None, "W"
     yield "config_mib", row.config_mib, None, None, "MiB"
     yield "push_kib_s", row.push_kib_s, None, None, "KiB/s"
     yield "control_plane_cores", row.control_plane_cores, None, None, "cores"
     yield "utilisation", row.utilisation, None, None, "share"
     bands, of = row.model_error, {"latency_us_p50": row.latency_us.p50.value, "cpu_cores": row.cpu_cores.total}
-    of |= {"memory_mib": row.memory_mib, "usd_month": row.usd_month}
+    of |= {"memory_mib": row.memory_mib, "usd_month": row.usd_month, "power_watts": row.power_watts}
     units = {"latency_us_p50": "us", "cpu_cores": "cores", "memory_mib": "MiB", "usd_month": "USD/month"}
+    units["power_watts"] = "W"
     for name, unit in units.items():
         band = getattr(bands, name)
-        yield f"model_error.{name}", of[name], band.low, band.high, unit
+        if band is not None:
+            yield f"model_error.{name}", of[name], band.low, band.high, unit
     of["latency_us_p99"], units["latency_us_p99"] = row.latency_us.p99.value, "us"
     for real in row.reality.bands if row.reality is not None else ():
         yield f"reality.{real.quantity}", of[real.quantity], real.low, real.high, units[real.quantity]
@@ -62,6 +65,7 @@ def _metrics(row: Row) -> Iterator[tuple[Any, ...]]:
         yield "difference.memory_mib", gap.memory_mib, None, None, "MiB"
         yield "difference.pods", gap.pods, None, None, "pods"
         yield "difference.usd_month", gap.usd_month, None, None, "USD/month"
+        yield "difference.power_watts", gap.power_watts, None, None, "W"
 
 
 def _quantiles(prefix: str, latency: Quantiles) -> Iterator[tuple[Any, ...]]:

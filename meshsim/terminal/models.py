@@ -345,6 +345,11 @@ def machine(node: Machine) -> Iterator[RenderableType]:
         f"memory, of which {numbers.memory(node.allocatable_memory_mib)} for pods; at most {node.max_pods} pods."
     )
     yield paragraph(f"${node.usd_hour:g} an hour on demand, read {node.price_date}.")
+    if (power := node.power) is not None:
+        yield paragraph(
+            f"A vCPU draws {power.idle_watts_core:g} W idle and {power.busy_watts_core:g} W busy, "
+            f"a GiB of memory {power.watts_gib:g} W."
+        )
     yield from sources(node.sources)
 
 

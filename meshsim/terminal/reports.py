@@ -51,6 +51,7 @@ def comparison(report: ComparisonReport) -> Iterator[RenderableType]:
         yield latency_table(report.rows)
         yield cpu_table(report.rows)
         yield bill_table(report.rows)
+        yield from power(report.rows)
         yield from between_zones(report.rows)
         yield from reality(report.rows)
         yield from verdicts(report)
@@ -71,6 +72,8 @@ def growth(report: GrowthReport) -> Iterator[RenderableType]:
         yield size_table("CPU, cores", report.rows, lambda row: numbers.digits(row.cpu_cores.total))
         yield size_table("memory, GiB", report.rows, lambda row: numbers.digits(row.memory_mib / 1024))
         yield size_table("US dollars a month", report.rows, lambda row: numbers.digits(row.usd_month))
+        if any(row.power_watts is not None for row in report.rows):
+            yield size_table("electrical power, W", report.rows, watts)
         yield size_table(
             "configuration that the fleet holds, MiB", report.rows, lambda row: numbers.digits(row.config_mib)
         )
@@ -185,6 +188,7 @@ def simulation(result: Simulation | Approximation) -> Iterator[RenderableType]:
     yield latency_table(report.rows)
     yield cpu_table(report.rows)
     yield bill_table(report.rows)
+    yield from power(report.rows)
     yield from between_zones(report.rows)
     yield from reality(report.rows)
     yield from too_short(report.rows)
@@ -275,6 +279,13 @@ def bill_table(rows: Sequence[Row]) -> Table:
     return table
 
 
+def power(rows: Sequence[Row]) -> Iterator[Text]:
+    """What each draws, in one line: a column more would not fit into 80 characters. Nothing where that is unknown."""
+    known = [f"{row.dataplane} {numbers.watts(row.power_watts)}" for row in rows if row.power_watts is not None]
+    if known:
+        yield paragraph(f"  Electrical power of what is in use: {', '.join(known)}")
+
+
 def between_zones(rows: Sequence[Row]) -> Iterator[Text]:
     """What leaves zones, and what that is of the dollars."""
     for row in rows:
@@ -304,6 +315,11 @@ def size_table(title: str, rows: Sequence[Row], show: Callable[[Row], str]) -> T
     for name in names:
         table.add_row(escape(name), *(cells.get((name, size), "") for size in sizes))
     return table
+
+
+def watts(row: Row) -> str:
+    """A dash where the machine's file does not say what it draws."""
+    return "–" if row.power_watts is None else numbers.digits(row.power_watts)
 
 
 def size_latency(name: str, rows: Sequence[Row]) -> Table:

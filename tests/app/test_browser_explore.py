@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+from xml.etree import ElementTree
 
 import pandas as pd
 import pytest
@@ -181,3 +182,35 @@ def test_compare_pins_swaps_and_comes_back_by_its_link(visit: Visit) -> None:
     page.get_by_text("A: two-tier with 2 services at 500 requests a second over linkerd").wait_for(timeout=PATIENCE_MS)
     page.goto(f"{visit.address}/compare?a=nonsense")
     page.get_by_text("The link asks for A = nonsense, which is no scenario here.").wait_for(timeout=PATIENCE_MS)
+
+
+def picture(page: Any) -> Path:
+    """What the camera of the first chart saves."""
+    page.locator(".js-plotly-plot").first.hover()
+    with page.expect_download(timeout=PATIENCE_MS) as waiting:
+        page.locator('.modebar-btn[data-attr="toImage"], .modebar-btn[data-title^="Download plot"]').first.click()
+    return Path(waiting.value.path()).rename(
+        Path(waiting.value.path()).with_name(str(waiting.value.suggested_filename))
+    )
+
+
+def test_the_camera_saves_png_and_when_asked_svg(visit: Visit) -> None:
+    page = visit.open(planes="linkerd")
+    rested(page)
+    page.wait_for_selector(".js-plotly-plot .main-svg")
+    png = picture(page)
+    assert png.name == "meshsim-growth.png"
+    assert png.read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
+    page.get_by_text("The chart as a table, or as a picture for slides").click()
+    choice = page.get_by_role("radiogroup", name="The camera of a chart saves")
+    choice.get_by_role("radio", name="SVG").click()
+    visit.settle()
+    svg = picture(page)
+    assert svg.name == "meshsim-growth.svg"
+    root = ElementTree.fromstring(svg.read_text())
+    assert root.tag == "{http://www.w3.org/2000/svg}svg"
+    drawn = {element.text for element in root.iter("{http://www.w3.org/2000/svg}text")}
+    assert "Services" in drawn
+    choice.get_by_role("radio", name="PNG").click()
+    visit.settle()
+    assert picture(page).read_bytes().startswith(b"\x89PNG\r\n\x1a\n")

@@ -170,6 +170,38 @@ def test_the_chart_is_there_as_a_table(monkeypatch: pytest.MonkeyPatch) -> None:
     assert shown.value.loc["linkerd", "p50"].endswith((" µs", " ms"))
 
 
+def test_the_chart_switches_to_watts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(instant, "CURVE", (10, 30))
+    app = explore(planes="linkerd").run()
+    app.selectbox(key="metric").set_value("Power").run()
+    assert not app.exception
+    (chart,) = charts(app)
+    drawn = json.loads(chart.spec)
+    assert drawn["layout"]["yaxis"]["title"]["text"] == "Electrical power, W"
+    assert "Idle nodes and cooling are not in it." in html(app)
+    app.session_state["growth-table"] = True
+    app.run()
+    (table,) = app.dataframe
+    assert all(cell.endswith(" W") for cell in table.value.to_numpy().ravel())
+
+
+def test_the_camera_of_every_chart_saves_what_the_visitor_chose() -> None:
+    def saved(app: AppTest) -> dict[str, Any]:
+        config: dict[str, Any] = json.loads(charts(app)[0].config)["toImageButtonOptions"]
+        return config
+
+    app = explore(planes="linkerd").run()
+    assert saved(app) == {"format": "png", "filename": "meshsim-growth", "scale": 2}
+    app.session_state["growth-table"] = True
+    app.run()
+    app.segmented_control(key="camera").set_value("SVG").run()
+    assert not app.exception
+    assert saved(app) == {"format": "svg", "filename": "meshsim-growth", "scale": 1}
+    app.session_state["growth-table"] = False
+    app.run()
+    assert saved(app)["format"] == "svg"
+
+
 def test_what_is_instant_is_what_the_study_says() -> None:
     """The table of the app is the study's: the same engine, plans and prices."""
     from meshsim.studies.compare import compare
@@ -220,7 +252,7 @@ GRID = {
     "services": (2, 5, 20, 120),
     "rps": (10, 500, 10_000),
     "planes": ([], ["linkerd"], ["no-mesh", "cilium"], ["kmesh", "dapr", "no-mesh"], list(DATAPLANES)),
-    "metric": ("p50", "p99", "cpu", "memory", "usd_month", "config"),
+    "metric": ("p50", "p99", "cpu", "memory", "usd_month", "power", "config"),
     "log": (True, False),
     "requests": (400, 10_000),
     "seed": (1, 5),

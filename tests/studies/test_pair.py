@@ -32,6 +32,9 @@ def test_the_difference_is_b_less_a(found: PairReport) -> None:
     assert gap.low is not None
     assert gap.low > 0
     assert found.difference.usd_month == pytest.approx(found.b.usd_month - found.a.usd_month)
+    assert found.a.power_watts is not None
+    assert found.b.power_watts is not None
+    assert found.difference.power_watts == pytest.approx(found.b.power_watts - found.a.power_watts)
 
 
 def test_a_scenario_against_itself_has_no_difference() -> None:

@@ -171,9 +171,14 @@ def _table(pair: PairReport) -> pd.DataFrame:
         ("CPU", n.cores(a.cpu_cores.total), n.cores(b.cpu_cores.total), _said(gap.cpu_cores, n.cores)),
         ("memory", n.memory(a.memory_mib), n.memory(b.memory_mib), n.memory(gap.memory_mib)),
         ("a month", *(n.money(usd) for usd in (a.usd_month, b.usd_month, gap.usd_month))),
+        ("power", *("–" if watts is None else n.watts(watts) for watts in _watts(pair))),
         ("pods", f"{a.pods:,}", f"{b.pods:,}", f"{gap.pods:,}"),
     ]
     return pd.DataFrame(lines, columns=["", "A", "B", "B less A"]).set_index("")
+
+
+def _watts(pair: PairReport) -> tuple[float | None, ...]:
+    return pair.a.power_watts, pair.b.power_watts, pair.difference.power_watts
 
 
 def _said(estimate: Estimate, show: n.Show = n.latency) -> str:

@@ -78,7 +78,8 @@ def _growth(setting: Setting, simulated: ComparisonReport | None, was_complete: 
             persist_state="session",
             label_visibility="collapsed",
             width=190,
-            help="What the chart shows against the number of services.",
+            help="What the chart shows against the number of services. Power: watts that the CPU and memory in use "
+            "draw. Money: the share of nodes that is reserved or used.",
         )
         log = st.toggle("Log axes", value=True, key="log", bind="query-params", persist_state="session")
     metric = names[shown]
