@@ -194,6 +194,13 @@ def picture(page: Any) -> Path:
     )
 
 
+def camera_saves(page: Any, kind: str) -> None:
+    """Wait until the chart has been drawn anew with the choice."""
+    page.wait_for_function(
+        "kind => document.querySelector('.js-plotly-plot')?._context?.toImageButtonOptions?.format === kind", arg=kind
+    )
+
+
 def test_the_camera_saves_png_and_when_asked_svg(visit: Visit) -> None:
     page = visit.open(planes="linkerd")
     rested(page)
@@ -204,7 +211,7 @@ def test_the_camera_saves_png_and_when_asked_svg(visit: Visit) -> None:
     page.get_by_text("The chart as a table, or as a picture for slides").click()
     choice = page.get_by_role("radiogroup", name="The camera of a chart saves")
     choice.get_by_role("radio", name="SVG").click()
-    visit.settle()
+    camera_saves(page, "svg")
     svg = picture(page)
     assert svg.name == "meshsim-growth.svg"
     root = ElementTree.fromstring(svg.read_text())
@@ -212,5 +219,5 @@ def test_the_camera_saves_png_and_when_asked_svg(visit: Visit) -> None:
     drawn = {element.text for element in root.iter("{http://www.w3.org/2000/svg}text")}
     assert "Services" in drawn
     choice.get_by_role("radio", name="PNG").click()
-    visit.settle()
+    camera_saves(page, "png")
     assert picture(page).read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
