@@ -36,7 +36,9 @@ def _pieces(value: Any) -> Iterator[bytes]:
         yield from _pieces([value.width_ns, value.good, value.failed, value.latency_ns])
     elif isinstance(value, np.ndarray):
         yield f"array{value.shape}{value.dtype.str}".encode()
-        yield np.ascontiguousarray(value).tobytes()
+        there = np.flatnonzero(value)  # histograms have many more buckets than a run has filled
+        yield there.tobytes()
+        yield value.ravel()[there].tobytes()
     elif is_dataclass(value):
         for field in fields(value):
             yield field.name.encode()

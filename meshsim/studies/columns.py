@@ -32,6 +32,7 @@ REALITY = {
 """Bands of the scoreboard: column -> its quantity and unit."""
 
 
+@cache
 def column_types() -> dict[str, type]:
     """The columns of a part, the same for every point. Units are in the names."""
     types: dict[str, type] = {"key": str, "meshsim": str, "model": str}

@@ -23,7 +23,7 @@ from meshsim.studies.study import read_study
 from meshsim.studies.sweep import sweep
 
 OVERHEAD_MS, SPEED_UP = 5.0, 1.9
-LONG = 100_000
+LONG = 1_000_000
 """Requests of a point beside which it does not matter what a process costs."""
 
 
@@ -60,7 +60,7 @@ def measure(points: int) -> dict[str, float]:
     """Both figures."""
     with tempfile.TemporaryDirectory(prefix="meshsim-bench-") as name:
         folder = Path(name)
-        short, long, warm = study(folder, points, 100), study(folder, 8, LONG), study(folder, 4, 100)
+        short, long, warm = study(folder, points, 100), study(folder, 10, LONG), study(folder, 4, 100)
         timed(warm, folder / "warm", 1)  # imports, and what is compiled at first use
         loop, loop_cpu, read = plain(short)
         wall, cpu = timed(short, folder / "short", 1)
