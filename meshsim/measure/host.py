@@ -117,15 +117,16 @@ class CoresGiven:
         return cores * cls.PIECES * cls.quickest_s / (time.perf_counter() - began)
 
 
-LOST = 0.25
-"""Share of the cores; a quiet host repeats the work to less."""
+LOST = 0.4
+"""Share of the cores: half of them, or nearly. A quiet host repeats the work to a tenth, but next to spinners of idle
+priority, which keep its cores awake, to a quarter."""
 
 
 class LoadWatch:
     """Watches how much CPU others use while something is measured: ``foreign_cores`` afterwards.
 
-    Others are processes of this host, or guests of the same machine: if all cores together get less done before and
-    behind it than they can, those cores are counted too.
+    Others are processes of this host, or guests of the same machine: if all cores together get far less done both
+    before and behind it than they can, those cores are counted too.
 
     Their own accounts are added up: what the kernel counts by ticks for the whole host misjudges processes that wake
     and sleep in step with the tick, as those do that are measured here. Kernel threads are left out, because they
@@ -147,7 +148,7 @@ class LoadWatch:
         # Each account is in ticks of 10 ms: what is shorter than a few of them says nothing.
         seen = 0.0 if passed < 0.1 else used / passed
         cores = len(os.sched_getaffinity(0))
-        lost = cores - (self._given + CoresGiven.now()) / 2
+        lost = cores - max(self._given, CoresGiven.now())
         self.foreign_cores = max(seen, lost if lost > LOST * cores else 0.0)
 
 
