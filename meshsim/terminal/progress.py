@@ -76,6 +76,9 @@ def _lines(what: str) -> Report:
         now = time.monotonic()
         if now - lines[-1][0] < LINE_EVERY_S or not total:
             return
+        if done < lines[-1][1]:  # other work, which begins
+            lines[:] = [(now, done)]
+        done = min(done, total)  # points that are taken again are more than were expected
         # As quick as since one of the last lines: what is quick now may have begun with compiling an engine.
         since = next((line for line in reversed(lines) if done - line[1] >= SAYS_LITTLE * total), None)
         pace = None if since is None else (now - since[0]) / (done - since[1])
