@@ -175,7 +175,7 @@ def dataplane(row: Row) -> DataPlane:
     filters = row.filters not in ("none", "nomixer")
     proxy = {
         "software": SOFTWARE[row.filters], "placed": "pod", "layer": "L7", "protocols": ["http1"],
-        "telemetry": filters, "terminates_mtls": row.mode == "both",
+        "telemetry": filters, "terminates_mtls": row.mode == "both", "sends": "after-turn",
         "features": [{"name": "header-mutation"}] if filters else [],
     }  # fmt: skip
     client = {**proxy, "name": "client-sidecar", "ends": ["source"], "workers": 1}
