@@ -296,7 +296,7 @@ def _crossing_marks(
                 "y": [height * factor],
                 "text": [str(number)],
                 "textposition": "top center",
-                "textfont": {"size": 14},
+                "textfont": {"size": 14, "color": "#808080"},
                 "marker": {"symbol": "circle-open", "size": 17, "color": "#808080", "line": {"width": 2}},
                 "hovertext": safe(crossing.sentence),
                 "hovertemplate": "%{hovertext}<extra></extra>",

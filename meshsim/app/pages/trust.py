@@ -77,18 +77,22 @@ def headline(costs: Costs, boards: list[Scoreboard]) -> str:
             f"{one.median_gap:.0%} for {NAMES[one.quantity]}" for one in summaries(board) if one.quantity in NAMES
         ]
         said += (
-            f" Beside real meshes on {board.host.get('processor', 'one host')}, half of the errors are below "
+            f" Beside real meshes on {_host(board)}, half of the errors are below "
             f"{n.listed(errors) if errors else 'not known yet'}, and {right} of {len(board.verdicts)} times the model "
             "says rightly which of two needs less."
         )
     return said
 
 
+def _host(board: Scoreboard) -> str:
+    return f"{board.host.get('processor', 'one host')} ({board.costs[0]})"
+
+
 def _validation(boards: list[Scoreboard]) -> None:
     if not boards:
         st.info("No scoreboard comes with this installation. `meshsim validate` makes one on your own host.")
     for board in boards:
-        host = f"{board.host.get('processor', 'one host')} ({board.costs[0]})"
+        host = _host(board)
         st.markdown(
             f"**{plain(host)}**, {board.rounds} rounds, {len({row.case for row in board.rows})} scenarios. Small real "
             "meshes (pods, Envoys, iptables, eBPF) and the simulator were made from the same files."
