@@ -47,8 +47,8 @@ host, but Envoy 1.5 to 2 times as long, and how long differed from one start of 
 median, p50 45 % too low and the closed loop 72 % too fast; with its own 14 %, 33 % and 4 %. So a book is worth as
 much as it is near: `meshsim measure` on your host first.
 
-**A third host, of a newer generation,** `epyc-genoa-2-vcpu`: six rounds, 2 of 816 points disturbed, with its own book (4
-of 995). Nothing of the model was changed for it, and it is the fairest of the three. CPU of the proxies 8 %, in closed
+**A third host, of a newer generation,** `epyc-genoa-2-vcpu`: six rounds, 2 of 816 points disturbed, with its own book
+(4 of 995). Nothing of the model was changed for it, and it is the fairest of the three. CPU of the proxies 8 %, in closed
 loop 11 % (plain medians 11 % and 11 %), two sidecars 10,200 requests a second predicted, 10,100 measured; p50 right in
 the middle (0.99 of the measured one at 10 % of saturation, 0.92 at 50 %), single scenarios 17 and 31 % off. What
 resists on all three:
