@@ -48,10 +48,10 @@ median, p50 45 % too low and the closed loop 72 % too fast; with its own 14 %, 3
 much as it is near: `meshsim measure` on your host first.
 
 **A third host, of a newer generation,** `epyc-genoa-2-vcpu`: six rounds, 2 of 816 points disturbed, with its own book
-(4 of 995). Nothing of the model was changed for it, and it is the fairest of the three. CPU of the proxies 8 %, in closed
-loop 11 % (plain medians 11 % and 11 %), two sidecars 10,200 requests a second predicted, 10,100 measured; p50 right in
-the middle (0.99 of the measured one at 10 % of saturation, 0.92 at 50 %), single scenarios 17 and 31 % off. What
-resists on all three:
+(4 of 995). Nothing of the model was changed for it, and it is the fairest of the three. CPU of the proxies 8 %, in
+closed loop 11 % (plain medians 11 % and 11 %), two sidecars 10,200 requests a second predicted, 10,100 measured; p50
+right in the middle (0.99 of the measured one at 10 % of saturation, 0.92 at 50 %), single scenarios 17 and 31 % off.
+What resists on all three:
 
 * p99 is two to five times what is predicted, whatever the load: see the scheduler below.
 * 64 KiB: sockets cost twice what the book says (closed loop 1.4 to 1.9 times too fast, CPU of applications 40 to 50 %
