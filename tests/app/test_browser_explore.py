@@ -57,6 +57,8 @@ def test_a_link_brings_back_the_view_exactly(visit: Visit) -> None:
     page.get_by_text("at 500 requests a second").wait_for(timeout=PATIENCE_MS)
     page.get_by_text("Log axes").click()
     before = rested(page)
+    visit.settle()  # the click is served
+    assert not page.get_by_role("switch", name="Log axes").is_checked()
     link = copied(page, "Copy link")
     asked = parse_qs(urlsplit(link).query)
     assert {"app", "services", "rps", "planes", "requests", "seed", "node", "metric", "log", "mv"} == set(asked)
