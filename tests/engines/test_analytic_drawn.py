@@ -31,7 +31,7 @@ def test_the_table_counts_what_is_trusted_apart() -> None:
 
 @pytest.mark.statistical
 def test_what_is_trusted_is_near_simulation_on_scenarios_that_nothing_was_fitted_to() -> None:
-    points = of_drawn(80, SEED, 25_000)
+    points = of_drawn(101, SEED, 25_000)
     for name, most in WITHIN.items():
         size = np.array([abs(point.errors[name]) for point in points if point.trusted[name]])
         size = size[np.isfinite(size)]
