@@ -9,7 +9,7 @@ Time is an integer count of nanoseconds. At one instant, things happen in one to
    A frame has at most one timed event of a kind that still counts, so the order is total.
 
 A frame runs until it must wait; whoever gets a core or a token from it is served before it goes on itself. A thread
-that goes on to the next in its line keeps its core until its slice is used up.
+that goes on to the next in its line keeps its core until its slice is used up (where the CPU has slices).
 
 A frame that fails goes on at the instruction where its failed answer begins (``target``), with its ``status`` set; the
 answer takes its way back like any other. The mechanisms of contention and failure have a file each: ``attempts``,
@@ -485,9 +485,11 @@ class Simulation:
         self.ready.append(frame)
 
     def keeps_core(self, frame: Frame, core: Station) -> bool:
-        """Whether its thread has somebody else to serve, and time left in its slice."""
+        """Whether its thread has somebody else to serve, and time left in its slice. Without slices a thread that
+        always has would keep it for ever: then each visit stands in line.
+        """
         op, at, _, when, slot, *_ = self.program[frame.pc]
-        if op != RELEASE or when != ALWAYS or (core.slice_ns and frame.ran >= core.slice_ns):
+        if op != RELEASE or when != ALWAYS or frame.ran >= core.slice_ns:
             return False
         station = self.station(frame, at, slot)
         return bool(station.line) and frame.held_since >= station.crashed_at

@@ -258,7 +258,10 @@ def test_an_answer_that_is_sent_after_the_turn_is_sent_after_its_telemetry() -> 
     assert work[3:] == [(1, "turn", 480, 500), (1, "http1.response", 500, 540), (1, "telemetry", 540, 547)]
 
 
-@pytest.mark.parametrize(("slice_us", "begun"), [(0, (100, 200, 300)), (150, (100, 300, 250)), (100, (100, 300, 200))])
+@pytest.mark.parametrize(
+    ("slice_us", "begun"),
+    [(1000, (100, 200, 300)), (0, (100, 300, 200)), (150, (100, 300, 250)), (100, (100, 300, 200))],
+)
 def test_a_thread_keeps_its_core_for_the_next_in_its_line_while_its_slice_lasts(
     slice_us: float, begun: tuple[int, ...]
 ) -> None:

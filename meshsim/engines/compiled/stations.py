@@ -221,11 +221,12 @@ def end_turn(S: State, frame: int) -> None:
 
 @inlined
 def keeps_core(S: State, frame: int, pc: int, core: int) -> bool:
-    """Whether its thread has somebody else to serve, and time left in its slice."""
+    """Whether its thread has somebody else to serve, and time left in its slice; never without slices."""
     P32, rows = int32s(S, at.PROGRAM), int64s(S, at.STATIONS)
     p = pc * WIDE_INSTRUCTION
-    slice_ns = rows[core * at.STATION + at.SLICE_NS]
-    if P32[p + at.WHEN] != ALWAYS or (slice_ns and int32s(S, at.FRAMES)[frame * WIDE + at.RAN] >= slice_ns):
+    if P32[p + at.WHEN] != ALWAYS:
+        return False
+    if int32s(S, at.FRAMES)[frame * WIDE + at.RAN] >= rows[core * at.STATION + at.SLICE_NS]:
         return False
     station = station_of(S, frame, P32[p + at.AT], P32[p + at.SLOT])
     if int32s(S, at.STATIONS)[station * WIDE_STATION + at.LENGTH] == 0:

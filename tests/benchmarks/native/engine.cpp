@@ -568,7 +568,7 @@ class Engine {
     // A thread that has somebody else to serve, and time left in its slice, stays where it is.
     bool keeps_core(const Frame& frame, const Station& cores) {
         const Instruction& i = instruction(frame.pc);
-        if (i.op != RELEASE || i.when != ALWAYS || (cores.slice_ns > 0 && frame.ran >= cores.slice_ns)) return false;
+        if (i.op != RELEASE || i.when != ALWAYS || frame.ran >= cores.slice_ns) return false;
         return station(frame, i.at, i.slot).line.length > 0;
     }
 
