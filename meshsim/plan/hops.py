@@ -152,8 +152,7 @@ def proxy_pass(
             afterwards += spend(costs[f"{book}.telemetry"], "proxy", at, key)
         if not as_bytes:
             afterwards += after_the_answer(stop, key, costs)
-    delays = proxy.placed != "library" and proxy.sends == "after-turn"
-    if afterwards and not delays:
+    if afterwards and proxy.sends == "at-once":
         return program + detached([*afterwards, *release])
     return program + afterwards + release
 

@@ -361,13 +361,17 @@ def join_batch(S: State, frame: int) -> None:
 
 
 @native
-def batch_leaves(S: State, last: int) -> None:
-    """What a thread has served in a turn goes on."""
+def batch_goes_on(S: State, last: int, lost: bool) -> None:
+    """What a thread has served in a turn leaves; ``lost``: a crash took it before it was sent."""
     F32 = int32s(S, at.FRAMES)
     served = F32[last * WIDE + at.NEXT]
     while True:
         behind = F32[served * WIDE + at.NEXT]
-        complete(S, served)
+        if lost:
+            waited(S, served)
+            fail(S, served, RESET)
+        else:
+            complete(S, served)
         make_ready(S, served)
         if served == last:
             return
@@ -377,20 +381,10 @@ def batch_leaves(S: State, last: int) -> None:
 @native
 def batch_is_lost(S: State, frame: int) -> None:
     """A crash took what its thread had served in this turn and not sent yet."""
-    F32 = int32s(S, at.FRAMES)
-    last = F32[frame * WIDE + at.BATCH]
-    if last < 0:
-        return
-    F32[frame * WIDE + at.BATCH] = -1
-    served = F32[last * WIDE + at.NEXT]
-    while True:
-        behind = F32[served * WIDE + at.NEXT]
-        waited(S, served)
-        fail(S, served, RESET)
-        make_ready(S, served)
-        if served == last:
-            return
-        served = behind
+    last = int32s(S, at.FRAMES)[frame * WIDE + at.BATCH]
+    if last >= 0:
+        int32s(S, at.FRAMES)[frame * WIDE + at.BATCH] = -1
+        batch_goes_on(S, last, True)
 
 
 @native
@@ -424,7 +418,7 @@ def pass_on(S: State, station: int, frame: int) -> None:
         place = int32s(S, at.PROGRAM)[F32[f + at.PC] * WIDE_INSTRUCTION + at.AT]
         core = node(S, frame, place)
     if batch >= 0 and (left == 0 or line == 0):
-        batch_leaves(S, batch)
+        batch_goes_on(S, batch, False)
         batch = -1
     if line == 0:
         fields[wide + at.FREE] += 1
