@@ -16,7 +16,7 @@ from meshsim.engines.frame import CLOCK
 from meshsim.engines.recorder import BATCHES, CALL_SUB_BITS, SUB_BITS, entry_resolution
 from meshsim.plan.arrivals import CLOSED
 from meshsim.plan.draws import STRIDE, child_key
-from meshsim.plan.plan import CPU_SLOT, Ints, Op, Plan, Status
+from meshsim.plan.plan import BY_TURN, CPU_SLOT, Ints, Op, Plan, Status
 from meshsim.plan.routes import POLICY, POOL, ROUTE
 from meshsim.results.histogram import BatchedHistogram
 from meshsim.results.run import RunResult, StationSums
@@ -64,6 +64,7 @@ class Memory:
         self.rows: dict[str, int] = {}
         longest, starts = longest_stretch(plan)
         self.stretch, self.starts = longest + 2, starts + 2
+        self.by_turn = bool(((plan.op == Op.RELEASE) & (plan.amount == BY_TURN)).any())
         self._counters()
         self._pack_plan()
         self._pack_mechanisms()
@@ -104,21 +105,29 @@ class Memory:
         self.keep(name, new)
 
     def _limits(self) -> None:
-        """One step starts few frames, but may touch all that stand in a line, or set off a period's worth of turns."""
+        """One step starts few frames, but may touch all that stand in a line or were served in a turn, or set off a
+        period's worth of turns."""
         frames = self.rows["FRAMES"]
         at_once = self[at.CLIENTS] + len(self.arrays["INBOX"]) // 4  # events that the loop begins with
         slack = {
             "FRAMES": self.starts, "REQUESTS": 2, "TRIES": 2,
             "NODES": max(at_once, 4 * self.starts + (frames if self[at.PERIOD_NS] else 0)),
-            "SPANS": self.starts, "SEGMENTS": 2 * self.stretch + (frames if self[at.FAULTY] else 0),
+            "SPANS": self.starts, "SEGMENTS": 2 * self.stretch + (frames if self[at.FAULTY] or self.by_turn else 0),
         }  # fmt: skip
         for name, need in slack.items():
             while self.rows[name] < 2 * need:
                 self._allocate(name, 2 * self.rows[name])
             self.state[getattr(at, GROWING[name][1])] = self.rows[name] - need
 
+    def _refuse_overflow(self) -> None:
+        """RuntimeError if the loop wrote beyond an array: ``_limits`` reserved too little, and no figure is right."""
+        for name in GROWING:
+            if self.state[WRITTEN[name]] > self.rows[name]:
+                raise RuntimeError(f"{name}: {self.state[WRITTEN[name]]} rows written, room for {self.rows[name]}")
+
     def grow(self) -> None:
         """Double what is full."""
+        self._refuse_overflow()
         for name, (_, limit) in GROWING.items():
             if self.state[USED[name]] >= self.state[getattr(at, limit)]:
                 self._allocate(name, 2 * self.rows[name])
@@ -286,6 +295,7 @@ class Memory:
 
     def result(self, scaling: list[tuple[int, int, int]], cancelled: bool) -> RunResult:
         """What the reference engine hands over, from the same counters."""
+        self._refuse_overflow()
         if self[at.TOO_LONG]:
             raise MeshsimError(
                 "a request took longer than 19 hours of simulated time, more than the compiled engine counts; "
@@ -396,8 +406,16 @@ def behind_body(plan: Plan) -> Ints:
 
 
 def longest_stretch(plan: Plan) -> tuple[int, int]:
-    """Most instructions, and most new frames, in any stretch of code that a frame can run through at one instant."""
-    ends = np.flatnonzero(np.isin(plan.op, (Op.RETURN, Op.END)))
-    edges = np.concatenate([[-1], ends])
-    starts = np.concatenate([[0], np.cumsum(np.isin(plan.op, STARTS))])
-    return int(np.diff(edges).max()), int((starts[edges[1:] + 1] - starts[edges[:-1] + 1]).max())
+    """Most instructions, and most new frames, that one frame can run through at one instant: a hop and a body, whole.
+
+    An END does not end a program: the blocks of frames that are started beside it have one, too.
+    """
+    first = np.unique(np.concatenate([plan.call_program, plan.call_body]))
+    starts = np.isin(plan.op, STARTS).astype(np.int64)
+    instructions, frames = (np.add.reduceat(each, first) for each in (np.ones_like(starts), starts))
+    hops, bodies = (np.searchsorted(first, np.unique(each)) for each in (plan.call_program, plan.call_body))
+
+    def most(each: Ints) -> int:
+        return int(each[hops].max() + each[bodies].max())
+
+    return most(instructions), most(frames)
