@@ -31,7 +31,7 @@ def cost(
     ratio: Figure | None = None,
     conditions: str = "",
     taken_off: str = "",
-    law: Literal["constant", "exponential", "lognormal"] = "constant",
+    law: Literal["constant", "exponential", "lognormal", "cold"] = "constant",
     cv: float = 0.5,
     kernel_share: float = 0.0,
     raw: Sample | None = None,

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import least_squares, nnls
+from scipy.special import exp1
 from scipy.stats import t as student
 
 FLOOR = 0.03
@@ -144,6 +145,50 @@ def residual_quantiles(relative: Floats) -> dict[str, float]:
         f"{q:g}": round(float(v), 4)
         for q, v in zip(RESIDUAL_QUANTILES, np.quantile(relative, RESIDUAL_QUANTILES), strict=True)
     }
+
+
+@dataclass(frozen=True)
+class AfterSleep:
+    """value = base + most x sleep / (sleep + half)."""
+
+    most: Figure
+    half_ns: float
+    residuals: dict[str, float]
+
+
+HALVES_NS = tuple(np.geomspace(0.5e6, 64e6, 15))
+"""Tried for the sleep after which half of the most is added."""
+
+
+def after_sleep(
+    points: Floats, share: Callable[[Floats, float], Floats] = lambda ns, half: ns / (ns + half)
+) -> AfterSleep:
+    """Fit of rows (round, sleep ns, value): what a thread works more the longer it has slept.
+
+    ``share`` (sleeps, half) -> how much of the most; sleeps that are random have a mean of it (``of_random_sleeps``).
+    Each round has a base and a most of its own, none negative; ``half_ns`` is one for all, where the errors are least.
+    """
+
+    def rounds(half: float) -> list[tuple[Floats, Floats]]:
+        fits = []
+        for number in np.unique(points[:, 0]):
+            mine = points[points[:, 0] == number]
+            units = np.column_stack([np.ones(len(mine)), share(mine[:, 1], half)]) / mine[:, 2:]
+            found, _ = nnls(units, np.ones(len(mine)))
+            fits.append((found, 1 / (units @ found) - 1))
+        return fits
+
+    half = min(HALVES_NS, key=lambda half: sum(float(miss @ miss) for _, miss in rounds(half)))
+    fits = rounds(half)
+    misses = np.concatenate([miss for _, miss in fits])
+    return AfterSleep(figure([found[1] for found, _ in fits]), float(half), residual_quantiles(misses))
+
+
+def of_random_sleeps(mean_ns: Floats, half_ns: float) -> Floats:
+    """Mean of sleep / (sleep + half) over exponential sleeps: 1 - x e^x E1(x) with x = half / mean."""
+    x = np.minimum(half_ns / mean_ns, 500.0)
+    result: Floats = 1 - x * np.exp(x) * exp1(x)
+    return result
 
 
 def at(fitted: Line, units: float) -> Figure:

@@ -64,17 +64,23 @@ def tcp(
 
 
 def pingpong(
-    lab: Lab, cores: Cores, size: int, seconds: float, paths: Mapping[str, str], cgroup: Cgroup | None = None
+    lab: Lab,
+    cores: Cores,
+    size: int,
+    seconds: float,
+    paths: Mapping[str, str],
+    cgroup: Cgroup | None = None,
+    pause_us: int = 0,
 ) -> dict[str, NDArray[np.float64]]:
     """Round trips of ``size`` bytes over some paths, in blocks of 100 that take turns for ``seconds`` in all.
 
-    ``cgroup``: that both ends are in.
+    ``cgroup``: that both ends are in. ``pause_us``: between one and the next, of whole blocks all the same.
 
     By path: ``NAME_round_trip_ns`` and ``NAME_send_ns`` (time inside the sending call) of single messages, and
     ``NAME_own_cpu_ns``, ``NAME_peer_cpu_ns`` of the two processes per round trip, one mean a block.
     """
     own, peer = cpus(cores)
-    argv = [str(tool("pingpong")), str(own), str(peer), str(size), str(seconds)]
+    argv = [str(tool("pingpong")), str(own), str(peer), str(size), str(seconds), str(pause_us)]
     argv += [f"{name}={path}" for name, path in paths.items()]
     found = json.loads(lab.call(argv, schedule=foremost(), cgroup=cgroup))
     return {f"{name}_{metric}": np.array(values) for name, some in found.items() for metric, values in some.items()}

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from functools import partial
 
+import numpy as np
+
 from meshsim.costs.book import Cost
 from meshsim.measure.bench import Bench
 from meshsim.measure.book import cost
 from meshsim.measure.experiment import Experiment, Samples
 from meshsim.measure.fit import best
-from meshsim.measure.kernel.paths import TIMER, Cores, cores_to_compare, pingpong
+from meshsim.measure.kernel.paths import TIMER, cores_to_compare, pingpong
 
 NAME = "kernel.wake-up"
 PATHS = {"self": "self", "pipe": "pipe", "futex": "futex"}
@@ -24,22 +26,17 @@ def run(bench: Bench) -> None:
 
 
 def costs(samples: Samples) -> list[Cost]:
-    """kernel.context-switch, and what a wake-up of another core costs above it: kernel.wakeup."""
-
-    def values(metric: str, cores: Cores) -> list[float]:
-        return list(samples.values(NAME, metric, cores=cores))
-
-    same = values("pipe_round_trip_ns", "same")
-    if not same:
+    """kernel.context-switch."""
+    same, alone = (samples.values(NAME, f"{path}_round_trip_ns", cores="same") for path in ("pipe", "self"))
+    if not len(same):
         return []
-    alone = values("self_round_trip_ns", "same")
-    found = [
+    return [
         cost(
             "kernel.context-switch",
             "switch to another process on the same core",
             experiment=NAME,
             reference="half a round trip of one byte through a pipe between two processes pinned to one core, less one "
-            "write and one read of the same pipe by one process",
+            f"write and one read of the same pipe by one process.{_across(samples)}",
             cpu=best([trip / 2 - calls for trip, calls in zip(same, alone, strict=True)]),
             kernel_share=1.0,
             taken_off=f"the two calls; {TIMER}",
@@ -47,26 +44,15 @@ def costs(samples: Samples) -> list[Cost]:
             metric="pipe_round_trip_ns",
         )
     ]
-    other = values("pipe_round_trip_ns", "other")
-    if other:
-        here, there = values("pipe_own_cpu_ns", "same"), values("pipe_own_cpu_ns", "other")
-        found.append(
-            cost(
-                "kernel.wakeup",
-                "wake-up of a process that sleeps on another core",
-                experiment=NAME,
-                reference="a pipe between two cores against the same pipe on one core. cpu: what a process that sleeps "
-                "and is woken once a round trip is charged more. wait: what half a round trip takes longer",
-                conditions="the other core is awake (it spins at idle priority), so no sleep state has to be left",
-                cpu=best([two - one for one, two in zip(here, there, strict=True)]),
-                wait=best([(two - one) / 2 for one, two in zip(same, other, strict=True)]),
-                kernel_share=1.0,
-                taken_off=TIMER,
-                raw=samples.of(NAME, cores="other")[0],
-                metric="pipe_round_trip_ns",
-            )
-        )
-    return found
+
+
+def _across(samples: Samples) -> str:
+    """The same between two cores, stated for comparison: what is priced is a message over TCP, ``kernel.wakeup``."""
+    here, there = (samples.values(NAME, "pipe_own_cpu_ns", cores=cores) for cores in ("same", "other"))
+    if not len(there):
+        return ""
+    more = (np.median(there) - np.median(here)) / 1000
+    return f" Between two cores each process is charged {more:.1f} us more a round trip (see kernel.wakeup, over TCP)"
 
 
 EXPERIMENTS = [

@@ -1,5 +1,5 @@
 // A message goes to another process and comes back, over several paths in turn, so that they can be compared.
-// usage: pingpong CPU PEER_CPU BYTES SECONDS NAME=PATH...
+// usage: pingpong CPU PEER_CPU BYTES SECONDS PAUSE_US NAME=PATH...   (a pause before each message)
 //   PATH: self (a pipe to oneself: no switch), pipe, futex, unix, or tcp:... (path.h)
 // prints {"NAME": {"round_trip_ns": [...], "send_ns": [...], "own_cpu_ns": [...], "peer_cpu_ns": [...]}, ...}
 // The CPU times are per round trip, one mean a block. The clock's own cost is taken off.
@@ -14,6 +14,7 @@ struct readings {
 
 static char buffer[MOST_BYTES];
 static int bytes;
+static long pause_ns;
 static int *turns;  // one a path, shared with the peers: whose turn it is on a futex path
 static struct path paths[MOST_PATHS];
 
@@ -94,6 +95,11 @@ static void open_path(struct path *p, int peer_cpu, int home) {
   p->out = there[1];
 }
 
+static void rest(void) {
+  struct timespec t = {pause_ns / 1000000000, pause_ns % 1000000000};
+  if (pause_ns) nanosleep(&t, NULL);
+}
+
 static void round_trip(struct path *p, double *sent) {
   if (!strcmp(p->kind, "futex")) {
     int *turn = &turns[p - paths];
@@ -112,6 +118,7 @@ static void one_block(struct path *p, struct readings *r, double timer) {
   for (int i = 0; i < WARM; i++) round_trip(p, &sent);
   double own = read_clock(CLOCK_PROCESS_CPUTIME_ID), peer = read_clock(p->peer_clock);
   for (int i = 0; i < BLOCK; i++) {
+    rest();
     double start = now_ns();
     round_trip(p, &sent);
     int k = r->blocks * BLOCK + i;
@@ -124,10 +131,11 @@ static void one_block(struct path *p, struct readings *r, double timer) {
 }
 
 int main(int argc, char **argv) {
-  int count = argc - 5;
+  int count = argc - 6;
   if (count < 1 || count > MOST_PATHS) return 2;
   bytes = atoi(argv[3]);
   double seconds = atof(argv[4]);
+  pause_ns = atol(argv[5]) * 1000;
   if (bytes < 1 || bytes > MOST_BYTES) return 2;
   memset(buffer, 'x', sizeof buffer);
   turns = mmap(NULL, MOST_PATHS * sizeof *turns, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -136,7 +144,7 @@ int main(int argc, char **argv) {
   int home = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
   pin(atoi(argv[1]));
   for (int i = 0; i < count; i++) {
-    parse(&paths[i], argv[5 + i]);
+    parse(&paths[i], argv[6 + i]);
     open_path(&paths[i], atoi(argv[2]), home);
   }
   double timer = timer_ns(), end = now_ns() + seconds * 1e9;

@@ -3,7 +3,7 @@
 One worker, two messages a request. A message costs work w; a set-up s when it finds the worker asleep; and t for each
 turn of the event loop, in which all is served that was ready when it began:
 
-    CPU a request = 2 w + s x wake-ups a request + t x turns a request
+    CPU a request = 2 w + s x wake-ups a request + t x turns a request + what is due to long sleep (``cold``)
 
 This is the queue with set-up times and turns that the simulator runs. How often the worker sleeps is counted by the
 kernel, how often its loop turns by Envoy itself (``turns``), in open loop up to saturation and in closed loop with few
@@ -24,11 +24,12 @@ from meshsim.costs.book import Cost
 from meshsim.measure.bench import Bench
 from meshsim.measure.book import cost
 from meshsim.measure.experiment import Experiment, Sample, Samples, Setting
-from meshsim.measure.fit import Figure, Floats, figure, line, terms
+from meshsim.measure.fit import AfterSleep, Figure, Floats, figure, line, of_random_sleeps, terms
+from meshsim.measure.proxy import cold
 from meshsim.measure.proxy.envoy import Envoy
 from meshsim.measure.proxy.kinds import ALL, ENVOY, Kind
 from meshsim.measure.proxy.software import Role, start
-from meshsim.measure.proxy.traffic import DIRECT_PORT, Demand, Pair, Protocol
+from meshsim.measure.proxy.traffic import DIRECT_PORT, Demand, Pair, Protocol, kernel_share
 from meshsim.measure.proxy.turns import passes
 
 LOADS = (0.05, 0.15, 0.3, 0.45, 0.6, 0.75)
@@ -162,7 +163,7 @@ def law(samples: Samples, kind: Kind) -> Law | None:
     """The terms; None without samples."""
     counted = [s for s in samples.of(name(kind)) if "passes" in s.values]
     if counted:
-        return _with_turns(counted)
+        return _with_turns(counted, cold.fitted(samples) if kind is ENVOY else None)
     rows = points(samples, kind)
     if len(rows) < 2:
         return None
@@ -170,7 +171,15 @@ def law(samples: Samples, kind: Kind) -> Law | None:
     return Law({"http1": found.fixed}, found.per_unit, {}, {}, found.residuals)
 
 
-def _with_turns(counted: list[Sample]) -> Law:
+def _after_sleep(sample: Sample, found: AfterSleep | None) -> float:
+    """CPU of a request that is due to sleep, ns: the first of its messages may find the worker asleep for long."""
+    if found is None or sample.settings["loop"] == "closed":
+        return 0.0
+    long = of_random_sleeps(np.array([cold.sleep_ns(sample)]), found.half_ns)
+    return float(min(1.0, wakeups(sample)) * found.most.value * long[0])
+
+
+def _with_turns(counted: list[Sample], after_sleep: AfterSleep | None) -> Law:
     protocols = sorted({_protocol(s) for s in counted})
     alone = [s.values["passes"] / 2 for s in counted if s.settings.get("connections") == 1]
     a_turn = float(np.median(alone)) if alone else 2.0
@@ -178,7 +187,15 @@ def _with_turns(counted: list[Sample]) -> Law:
     for s in counted:
         mine = [float(_protocol(s) == protocol) for protocol in protocols]
         turns = s.values["passes"] / a_turn
-        rows.append([s.round, *mine, *(turns * here for here in mine), wakeups(s), s.values["cpu_ns"]])
+        rows.append(
+            [
+                s.round,
+                *mine,
+                *(turns * here for here in mine),
+                wakeups(s),
+                s.values["cpu_ns"] - _after_sleep(s, after_sleep),
+            ]
+        )
     figures, residuals = terms(np.array(rows))
     closed: dict[str, list[float]] = {protocol: [] for protocol in protocols}
     for s in counted:
@@ -271,12 +288,6 @@ def _unexplained(added: Floats, low: list[Sample]) -> str:
         f". There is none: CPU exceeds added latency by {surplus / 1000:.0f} us, the part of the work that is done "
         "when the message has gone."
     )
-
-
-def kernel_share(samples: list[Sample]) -> float:
-    """System time over all CPU time of the proxy, median over samples."""
-    known = [s.values["kernel_share"] for s in samples if "kernel_share" in s.values]
-    return float(np.median(known)) if known else 0.0
 
 
 def _cv(low: list[Sample]) -> float:

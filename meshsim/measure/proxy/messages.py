@@ -21,7 +21,7 @@ from meshsim.measure.fit import Figure, Line, figure, line, residual_quantiles, 
 from meshsim.measure.proxy import load
 from meshsim.measure.proxy.kinds import ALL, ENVOY, Kind
 from meshsim.measure.proxy.software import Role
-from meshsim.measure.proxy.traffic import Demand, Pair, Protocol
+from meshsim.measure.proxy.traffic import Demand, Pair, Protocol, kernel_share
 
 SMALL, MIDDLE, LARGE = 64, 4096, 65536
 SIZES = ((SMALL, SMALL), (MIDDLE, MIDDLE), (LARGE, SMALL), (SMALL, LARGE))
@@ -104,7 +104,7 @@ def _http(samples: Samples, kind: Kind, law: load.Law, protocol: Protocol) -> It
             conditions="one worker on a CPU of its own, redirected by iptables; contained are its sockets (the "
             "sender pays for bringing a packet to the receiver's socket) and its own statistics, not to be told apart",
             cpu=Line(scaled(fixed, share), per_byte or Figure(0.0, 0.0, 0.0, 1), residuals or law.residuals),
-            kernel_share=load.kernel_share(small),
+            kernel_share=kernel_share(small),
             taken_off="wake-ups and turns of the event loop, by the law" if law.turn else "wake-ups, by the law",
         )
 
@@ -127,7 +127,7 @@ def _tcp(samples: Samples, kind: Kind, law: load.Law) -> Iterable[Cost]:
         reference=f"Fixed: {words}. Per byte: line over sizes of request and response alike.",
         conditions="TCP proxy, no HTTP parsing; otherwise as HTTP/1.1",
         cpu=Line(fixed, found.per_unit, found.residuals),
-        kernel_share=load.kernel_share(keep),
+        kernel_share=kernel_share(keep),
         taken_off="wake-ups and turns of the event loop, by the law" if law.turn else "wake-ups, by the law",
     )
     fresh = {s.round: s for s in samples.of(name(kind), connection="new")}
@@ -141,7 +141,7 @@ def _tcp(samples: Samples, kind: Kind, law: load.Law) -> Iterable[Cost]:
             reference="TCP proxy: CPU of a request on a connection of its own, less that of one on an open connection",
             conditions="closed loop, 16 clients, 64 B",
             cpu=figure(extra),
-            kernel_share=load.kernel_share(list(fresh.values())),
+            kernel_share=kernel_share(list(fresh.values())),
         )
 
 

@@ -9,6 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
+from meshsim.measure.experiment import Sample
 from meshsim.measure.lab import Cgroup, Lab, LabError, Pod, Process, Schedule
 from meshsim.measure.native import tool
 
@@ -133,6 +136,12 @@ class Outcome:
                 "run_queue_ns": thread.waited_ns / max(1, thread.slept + thread.preempted),
             }
         return found
+
+
+def kernel_share(samples: Sequence[Sample]) -> float:
+    """System time over all CPU time of the proxy, median over samples."""
+    known = [s.values["kernel_share"] for s in samples if "kernel_share" in s.values]
+    return float(np.median(known)) if known else 0.0
 
 
 def drive(

@@ -9,7 +9,7 @@ import pytest
 
 from meshsim.costs.book import Cost
 from meshsim.measure.experiment import Sample, Samples
-from meshsim.measure.kernel import connections, costs, flows, quota, sockets, tls, wakeup
+from meshsim.measure.kernel import cold, connections, costs, flows, quota, sockets, tls, wakeup
 from meshsim.measure.kernel.netfilter import service_rules
 
 ROUNDS = 3
@@ -32,13 +32,16 @@ def test_nothing_measured_gives_no_costs() -> None:
     assert costs(Samples([])) == []
 
 
-def socket_samples(bend: float = 0.0) -> Samples:
-    """Send 5000 + 0.1/B, receive 3000 + 0.05/B, wire 1500 + 0.02/B; across cores 6000 more, over veth 7000."""
+def socket_samples(bend: float = 0.0, across: float = 1.0) -> Samples:
+    """Send 5000 + 0.1/B, receive 3000 + 0.05/B, wire 1500 + 0.02/B; across cores 6000 more, over veth 7000, and each
+    byte ``across`` times as much."""
     made = []
     for number in range(ROUNDS):
         for size in sockets.SIZES:
             send, receive, wire = 5000 + 0.1 * size + bend * size**2, 3000 + 0.05 * size, 1500 + 0.02 * size
             for cores, wait, wait_wire in (("same", 0, 0), ("other", 6000, 1000)):
+                if cores == "other":
+                    send, receive = send + (across - 1) * 0.1 * size, receive + (across - 1) * 0.05 * size
                 values = {
                     "loopback_send_ns": send,
                     "loopback_round_trip_ns": 2 * (send + receive + wait),
@@ -62,6 +65,39 @@ def test_send_receive_and_wire_are_told_apart() -> None:
     assert all(one.kernel_share == 1.0 and one.source == "measured" for one in found.values())
 
 
+def test_a_byte_costs_what_it_costs_between_two_cores() -> None:
+    found = by_operation(sockets.costs(socket_samples(across=2.0)))
+    send, receive = found["kernel.tcp.send"], found["kernel.tcp.receive"]
+    assert (send.cpu_ns, send.cpu_ns_per_byte) == pytest.approx((5000, 0.2), rel=0.01)
+    assert (receive.cpu_ns, receive.cpu_ns_per_byte) == pytest.approx((3000, 0.1), rel=0.01)
+    assert "on one core 0.100 and 0.050 ns" in send.reference
+
+
+def test_a_wake_up_is_what_a_small_message_takes_more_between_two_cores() -> None:
+    woken = by_operation(sockets.costs(socket_samples()))["kernel.wakeup"]
+    assert (woken.cpu_ns, woken.wait_ns) == pytest.approx((3000, 6000), rel=0.01)
+
+
+def pauses(most_ns: float, half_ns: float) -> Samples:
+    """A reader that works 20 us, and more after a pause."""
+    made = []
+    for number in range(ROUNDS):
+        for pause in cold.PAUSES_US:
+            more = most_ns * pause * 1000 / (pause * 1000 + half_ns)
+            values = {"loopback_peer_cpu_ns": (20_000 + more) * jitter(number)}
+            made.append(sample(cold.NAME, number, {"pause_us": pause}, values))
+    return Samples(made)
+
+
+@pytest.mark.parametrize("half_ms", [2.0, 16.0])
+def test_what_a_sleep_costs_comes_back(half_ms: float) -> None:
+    (found,) = cold.costs(pauses(60_000, half_ms * 1e6))
+    assert (found.operation, found.law) == ("kernel.cold", "cold")
+    assert (found.cpu_ns, found.cv) == pytest.approx((60_000, half_ms), rel=0.05)
+    (nothing,) = cold.costs(pauses(0.0, 1e6))
+    assert nothing.cpu_ns == pytest.approx(0, abs=100)
+
+
 def test_a_cost_that_is_no_line_shows_in_the_residuals() -> None:
     straight = by_operation(sockets.costs(socket_samples()))["kernel.tcp.send"].evidence
     bent = by_operation(sockets.costs(socket_samples(bend=1e-5)))["kernel.tcp.send"].evidence
@@ -82,18 +118,18 @@ def test_without_pods_there_is_no_wire() -> None:
         for s in socket_samples()
     ]
     found = by_operation(sockets.costs(Samples(made)))
-    assert set(found) == {"kernel.tcp.send", "kernel.tcp.receive", "kernel.unix.message"}
+    assert set(found) == {"kernel.tcp.send", "kernel.tcp.receive", "kernel.wakeup", "kernel.unix.message"}
 
 
-def test_a_switch_and_a_wake_up_are_what_is_left() -> None:
+def test_a_switch_is_what_is_left() -> None:
     made = []
     for number in range(ROUNDS):
         same = {"self_round_trip_ns": 800.0, "pipe_round_trip_ns": 7000.0, "pipe_own_cpu_ns": 3500.0}
         other = {"self_round_trip_ns": 800.0, "pipe_round_trip_ns": 19_000.0, "pipe_own_cpu_ns": 13_000.0}
         made += [sample(wakeup.NAME, number, {"cores": c}, v) for c, v in (("same", same), ("other", other))]
-    found = by_operation(wakeup.costs(Samples(made)))
-    assert found["kernel.context-switch"].cpu_ns == 3500 - 800
-    assert (found["kernel.wakeup"].cpu_ns, found["kernel.wakeup"].wait_ns) == (9500, 6000)
+    (switch,) = wakeup.costs(Samples(made))
+    assert (switch.operation, switch.cpu_ns) == ("kernel.context-switch", 3500 - 800)
+    assert "Between two cores each process is charged 9.5 us more" in switch.reference
 
 
 def connection_samples(default: str, legacy_ns: float, nft_ns: float) -> Samples:

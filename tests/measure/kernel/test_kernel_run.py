@@ -105,7 +105,7 @@ def test_the_clocks_of_the_processes_agree_with_their_cgroup() -> None:
     with Lab() as lab:
         lab.keep_awake()
         group = lab.cgroup()
-        argv = [str(tool("pingpong")), "0", "0", "64", "0.5", "unix=unix"]
+        argv = [str(tool("pingpong")), "0", "0", "64", "0.5", "0", "unix=unix"]
         found = json.loads(lab.call(argv, cgroup=group, schedule="realtime"))["unix"]
         blocks = len(found["own_cpu_ns"])
         # Of 110 round trips in a block the first 10 are not counted; the timer's cost is taken off, 3 a round trip.

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from meshsim.measure.experiment import Sample, Samples
-from meshsim.measure.fit import line
+from meshsim.measure.fit import line, of_random_sleeps
 from meshsim.measure.lab import LabError
-from meshsim.measure.proxy import features, footprint, load, messages, security
+from meshsim.measure.proxy import cold, features, footprint, load, messages, security
 from meshsim.measure.proxy.kinds import ENVOY
 from meshsim.measure.proxy.traffic import Demand, outcome
 
@@ -143,6 +143,51 @@ def test_turns_are_told_from_wake_ups():
     blind = load.law(samples, ENVOY)
     assert blind.wakeup.value > 1.3 * SETUP
     assert "proxy.envoy.turn" not in {c.operation for c in load.costs(samples)}
+
+
+def low_rates(most, half_ns, idle=0.001):
+    """Samples of an Envoy that works 150 us a request, more after a sleep, and a thousandth of a core all the time."""
+    made = []
+    for number in range(ROUNDS):
+        for rate in (0.0, *cold.RATES):
+            rps = rate or 6000.0
+            busy = 0.9 if not rate else rps * 150e-6
+            mean = (1 - busy) * 1e9 / rps
+            more = most * of_random_sleeps(np.array([mean]), half_ns)[0]
+            values = {"cpu_ns": (150e3 + more) * (1 + 0.01 * (number - 1)) + idle * 1e9 / rps, "busy": busy}
+            made.append((rate, number, {**values, "requests_per_second": rps, "kernel_share": 0.4}))
+    samples = [Sample(cold.NAME, number, {"path": "proxy", "rps": rate}, values) for rate, number, values in made]
+    still = {"busy": idle, "requests_per_second": 50.0, "cpu_ns": idle * 1e9 / 50.0}
+    return samples + [Sample(cold.NAME, n, {"path": "direct", "rps": 50.0}, dict(still)) for n in range(ROUNDS)]
+
+
+@pytest.mark.parametrize("half_ms", [4.0, 16.0])
+def test_what_a_sleep_costs_comes_back(half_ms):
+    (found,) = cold.costs(Samples(low_rates(500e3, half_ms * 1e6)))
+    assert (found.operation, found.law) == ("proxy.envoy.cold", "cold")
+    assert (found.cpu_ns, found.cv) == pytest.approx((500e3, half_ms), rel=0.1)
+    (nothing,) = cold.costs(Samples(low_rates(0.0, 16e6)))
+    assert nothing.cpu_ns == pytest.approx(0, abs=5e3)
+    # Negative control: what it works all the time looks like cold caches at low rates, if it is not taken off.
+    blind = [s for s in low_rates(0.0, 16e6, idle=0.01) if s.settings["path"] == "proxy"]
+    blind += [Sample(cold.NAME, n, {"path": "direct"}, {"busy": 0.0}) for n in range(ROUNDS)]
+    assert cold.costs(Samples(blind))[0].cpu_ns > 50e3
+
+
+def test_wake_ups_do_not_pay_for_cold_caches():
+    """The first message of a request comes after a long sleep: where that is priced, it is no part of a wake-up."""
+    most, half_ns = 500e3, 16e6
+    samples = list(worlds())
+    for sample in samples:
+        if sample.experiment == load.name(ENVOY) and "load" in sample.settings:
+            sample.values["requests_per_second"] = 10_000 * sample.settings["load"]
+            slept = cold.sleep_ns(sample)
+            sample.values["cpu_ns"] += (
+                min(1.0, sample.values["sleeps"]) * most * of_random_sleeps(np.array([slept]), half_ns)[0]
+            )
+    known = load.law(Samples([*samples, *low_rates(most, half_ns)]), ENVOY)
+    assert known.wakeup.value == pytest.approx(SETUP, rel=0.1)
+    assert load.law(Samples(samples), ENVOY).wakeup.value > 1.1 * SETUP  # negative control: nobody priced it
 
 
 def test_work_alone_misses_what_wake_ups_explain():
