@@ -40,7 +40,7 @@ PROXY = (
 )  # fmt: skip
 
 
-MAY_BE_LEFT_OUT = ("kernel.wakeup", "proxy.box.turn", "proxy.box.tcp.turn")
+MAY_BE_LEFT_OUT = ("kernel.wakeup", "kernel.cold", "proxy.box.turn", "proxy.box.tcp.turn", "proxy.box.cold")
 """Operations that a book may have in others: they are there only where they are given."""
 
 

@@ -41,11 +41,19 @@ class Cost(Strict):
     cores: Annotated[float, Field(ge=0, description="CPU cores in use all the time, per unit")] = 0.0
     ratio: Annotated[float, Field(ge=0, description="For what is a factor and no amount, such as a slow-down")] = 0.0
     law: Annotated[
-        Literal["constant", "exponential", "lognormal", "once-in"],
-        Field(description="Shape of the time; once-in: one in `cv` times it is `cv` times as long, else nothing"),
+        Literal["constant", "exponential", "lognormal", "once-in", "cold"],
+        Field(
+            description="Shape of the time; once-in: one in `cv` times it is `cv` times as long, else nothing; cold: "
+            "what a woken thread works more after a very long sleep, half of it after one of `cv` ms"
+        ),
     ] = "constant"
     cv: Annotated[
-        float, Field(gt=0, le=1000, description="Standard deviation over mean, for lognormal (at most 10); or once in")
+        float,
+        Field(
+            gt=0,
+            le=1000,
+            description="Standard deviation over mean, for lognormal (at most 10); or once in; or cold, ms",
+        ),
     ] = 0.5
     kernel_share: Annotated[
         float, Field(ge=0, le=1, description="Part of cpu_ns spent in the kernel on behalf of the payer")
@@ -58,8 +66,10 @@ class Cost(Strict):
 
     @model_validator(mode="after")
     def _costs_something_or_says_nothing(self) -> Cost:
-        if self.law != "once-in" and self.cv > 10:
-            raise ValueError(f"{self.operation}: cv {self.cv:g} received; at most 10, but for law once-in")
+        if self.law not in ("once-in", "cold") and self.cv > 10:
+            raise ValueError(f"{self.operation}: cv {self.cv:g} received; at most 10, but for law once-in or cold")
+        if self.law == "cold" and (self.wait_ns or self.wait_ns_per_byte):
+            raise ValueError(f"{self.operation}: a law of cold is for work; waiting received")
         if self.source == "assumed" and self.standard_error < 0.3:
             raise ValueError(
                 f"{self.operation}: an assumed cost claims a standard error of {self.standard_error}; at least 0.3"

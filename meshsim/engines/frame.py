@@ -55,7 +55,7 @@ class Frame:
         "after", "asked", "back", "batch", "begun", "call", "child_failed", "children", "connected", "connection",
         "detached", "entered", "held_since", "host", "joining", "kept", "key", "left", "number", "opened", "optional",
         "order", "over", "parent", "parts", "pc", "pinned_by", "pods", "quota", "ran", "request", "reset", "since",
-        "span", "started", "status", "to_serve", "token", "tries", "turn", "woken",
+        "slept", "span", "started", "status", "to_serve", "token", "tries", "turn", "woken",
     )  # fmt: skip
 
     def __init__(self, request: Request, parent: Frame | None, pc: int, key: int) -> None:
@@ -81,6 +81,7 @@ class Frame:
         self.quota = -1  # row of the container that the work is charged to
         self.since = 0  # when the current instruction began
         self.held_since = 0  # when it asked for the token that it holds
+        self.slept = 0  # ns, the thread that it has woken
         self.to_serve = 0  # so many of those in line does its thread still serve in this turn of its event loop
         self.batch: list[Frame] = []  # whom its thread has served in this turn; what they send leaves when it ends
         self.entered = 0  # when it entered the body

@@ -36,7 +36,7 @@ from meshsim.engines.quota import Quota
 from meshsim.engines.recorder import Recorder
 from meshsim.engines.station import Station
 from meshsim.plan.draws import ENTRY, REPLICA, WAYPOINT, child_key, draw
-from meshsim.plan.laws import draw_ns
+from meshsim.plan.laws import COLD, LONGEST_SLEEP, cold_ns, draw_ns
 from meshsim.plan.plan import BY_TURN, CPU_SLOT, OUTSIDE, THREADS_SLOT, Op, Place, Plan, Status, When
 from meshsim.plan.routes import Chooser
 from meshsim.results.run import RunResult
@@ -63,6 +63,7 @@ from meshsim.scenario.scenario import Run
 ) = (int(op) for op in Op)
 ALWAYS, SAME_NODE, OTHER_NODE, WOKEN, SAME_ZONE, OTHER_ZONE, TURN, NEW_CONNECTION = (int(when) for when in When)
 DESTINATION = int(Place.DESTINATION)
+CONSTANT = -1  # the law of most times, here because a call for each would be slow
 
 OVERFLOW, ERROR, REFUSED, RESET = (int(s) for s in (Status.OVERFLOW, Status.ERROR, Status.REFUSED, Status.RESET))
 RATE_LIMITED = int(Status.RATE_LIMITED)
@@ -169,12 +170,11 @@ class Simulation:
             self.balancer.choose(frame)
         self.start(frame)
 
-    def start_beside(self, parent: Frame, pc: int, detached: bool) -> None:
-        """A frame in the same pods: a branch that the parent will join, or detached work."""
+    def start_beside(self, parent: Frame, pc: int, detached: bool, takes_token: bool) -> None:
+        """A frame in the same pods: a branch that the parent will join, or detached work, which may take its token."""
         frame = Frame(parent.request, parent, pc, parent.key)
-        # Detached work gives back the token of its parent.
         frame.held_since, frame.to_serve = parent.held_since, parent.to_serve
-        if detached:
+        if takes_token:
             frame.token, parent.token = parent.token, None
             frame.batch, parent.batch = parent.batch, []
         frame.pods = parent.pods
@@ -221,7 +221,7 @@ class Simulation:
         while True:
             op, at, other, when, slot, target, mean_ns, law, purpose, amount = program[frame.pc]
             if when != ALWAYS and not self.holds(when, frame, at, other):
-                frame.pc += 1
+                frame.pc = target if op == DETACH else frame.pc + 1
             elif op in (WORK, MORE):  # MORE alone: the WORK that it would have added to was skipped
                 frame.since = now
                 self.gather_work(frame)
@@ -233,7 +233,7 @@ class Simulation:
                 return
             elif op == WAIT:
                 frame.since = now
-                Timed(self.env, self.time(frame, mean_ns, law, purpose), frame.order, self.on_timed, frame)
+                Timed(self.env, self.time(frame, mean_ns, law, purpose, amount), frame.order, self.on_timed, frame)
                 return
             elif op == ACQUIRE:
                 frame.since = now
@@ -262,7 +262,7 @@ class Simulation:
                 self.end(frame)
                 return
             elif op in (SPAWN, DETACH):
-                self.start_beside(frame, frame.pc + 1, op == DETACH)
+                self.start_beside(frame, frame.pc + 1, op == DETACH, op == DETACH and slot == 1)
                 frame.pc = target
             elif op == ATTEMPT:
                 self.attempts.begin(frame, slot)
@@ -402,8 +402,10 @@ class Simulation:
         """The CPU that the frame's work is done on."""
         return self.stations[self.pod_station[frame.pods[self.program[frame.pc][1]]][CPU_SLOT]]
 
-    def time(self, frame: Frame, mean_ns: int, law: int, purpose: int) -> int:
-        """A random time, ns."""
+    def time(self, frame: Frame, mean_ns: int, law: int, purpose: int, amount: int) -> int:
+        """A random time, or that of a thread with cold caches, ns."""
+        if law == COLD:
+            return cold_ns(mean_ns, frame.slept, amount)
         return mean_ns if law < 0 else draw_ns(self.laws[law], mean_ns, draw(frame.key, purpose))
 
     # Stations ---------------------------------------------------------------------------------------------------
@@ -414,11 +416,11 @@ class Simulation:
         parts: list[tuple[int, int]] = []
         total = 0
         while True:
-            op, at, other, when, _, _, mean_ns, law, purpose, _ = program[number]
+            op, at, other, when, _, _, mean_ns, law, purpose, amount = program[number]
             if op != MORE and parts:
                 break
             if when == ALWAYS or self.holds(when, frame, at, other):
-                ns = mean_ns if law < 0 else self.time(frame, mean_ns, law, purpose)
+                ns = mean_ns if law == CONSTANT else self.time(frame, mean_ns, law, purpose, amount)
                 parts.append((number, ns))
                 total += ns
             number += 1
@@ -526,6 +528,7 @@ class Simulation:
         station.free -= 1
         frame.token = station
         frame.woken = frame.turn = True
+        frame.slept = min(self.now - station.asleep_since, LONGEST_SLEEP)
         frame.to_serve = 0
         frame.pc += 1
         return True
@@ -564,6 +567,7 @@ class Simulation:
             batch = []
         if not station.line:
             station.free += 1
+            station.asleep_since = self.now
             if core is not None:
                 self.next_turn(core)
             return
@@ -584,10 +588,10 @@ class Simulation:
         """Whether the first thing that it does needs a core."""
         number = frame.pc
         while True:
-            op, at, other, when, *_ = self.program[number]
+            op, at, other, when, _, target, *_ = self.program[number]
             if when == ALWAYS or self.holds(when, frame, at, other):
                 return op in (WORK, MORE)
-            number += 1
+            number = target if op == DETACH else number + 1
 
     def batch_is_lost(self, frame: Frame) -> None:
         """A crash took what its thread had served in this turn and not sent yet."""

@@ -13,8 +13,9 @@ class Station:
     """
 
     __slots__ = (
-        "arrivals", "busy_ns", "completions", "crashed_at", "down", "entry_times", "free", "line", "places", "present",
-        "present_ns", "seen_at", "servers", "slice_ns", "sojourn_ns", "turn_ends", "turns", "turns_ns",
+        "arrivals", "asleep_since", "busy_ns", "completions", "crashed_at", "down", "entry_times", "free", "line",
+        "places", "present", "present_ns", "seen_at", "servers", "slice_ns", "sojourn_ns", "turn_ends", "turns",
+        "turns_ns",
     )  # fmt: skip
 
     def __init__(self, servers: int, slice_ns: int, places: int) -> None:
@@ -29,6 +30,7 @@ class Station:
         self.seen_at = self.present_ns = self.busy_ns = 0
         self.sojourn_ns = 0
         self.entry_times = 0  # sum over those present
+        self.asleep_since = 0  # when the last token came back for which nobody stood in line
         self.turns_ns = self.turns = 0
         self.turn_ends = 0  # sum over the turns under way
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import NamedTuple, TypeAlias
 
-from meshsim.costs.book import Cost
 from meshsim.plan.plan import THREADS_SLOT, Op, Place, Tag, When
-from meshsim.plan.program import Instruction, Program, branch, spend
+from meshsim.plan.program import Instruction, Program, branch, fused
+from meshsim.plan.wakeups import Wakeups, wake
 from meshsim.scenario.application import Call, Duration, Endpoint, Service, Step
 
 COMPUTE = Tag("application", "application.compute")
@@ -29,11 +29,11 @@ class Body(NamedTuple):
 
 
 class Bodies:
-    """Writes the bodies, each program once. ``wakeup``: what it costs to wake a thread that sleeps; where left out, the
-    book has it in other operations."""
+    """Writes the bodies, each program once. ``wakeups``: what it costs to wake a thread that sleeps; where left out,
+    the book has it in other operations."""
 
-    def __init__(self, wakeup: Cost | None = None) -> None:
-        self.wakeup = wakeup
+    def __init__(self, wakeups: Wakeups | None = None) -> None:
+        self.wakeups = wakeups
         self.known: dict[Shape, tuple[Program, int]] = {}
 
     def of(self, service: Service, endpoint: Endpoint, first_call: int) -> Body:
@@ -45,7 +45,7 @@ class Bodies:
         blocking = service.concurrency.model == "thread-per-request"
         shape = (blocking, *map(_shape, endpoint.steps))
         if shape not in self.known:
-            self.known[shape] = body(endpoint, blocking, self.wakeup), len(endpoint.calls())
+            self.known[shape] = body(endpoint, blocking, self.wakeups), len(endpoint.calls())
         program, calls = self.known[shape]
         return Body(program, f"{service.name}/{endpoint.name}", first_call, calls)
 
@@ -64,9 +64,9 @@ def _shape(step: Step) -> Shape:
     return step.wait is None, duration.mean_us, duration.law, duration.cv
 
 
-def body(endpoint: Endpoint, blocking: bool, wakeup: Cost | None = None) -> Program:
+def body(endpoint: Endpoint, blocking: bool, wakeups: Wakeups | None = None) -> Program:
     """Program of an endpoint: see ``Body`` and ``Bodies``."""
-    writer = _Writer(blocking, wakeup)
+    writer = _Writer(blocking, wakeups)
     woken = writer.wake(When.WOKEN) if blocking else []
     steps = writer.steps(endpoint.steps)
     if blocking:
@@ -104,10 +104,10 @@ def _thread(op: Op) -> Instruction:
 class _Writer:
     """Numbers the steps in the order of the file: the numbers are the keys of their random draws."""
 
-    def __init__(self, blocking: bool, wakeup: Cost | None) -> None:
+    def __init__(self, blocking: bool, wakeups: Wakeups | None) -> None:
         self.blocking = blocking
         self.next_call = 0
-        self.wakeup = wakeup
+        self.wakeups = wakeups
         self.step_number = 0
 
     def steps(self, steps: list[Step]) -> Program:
@@ -119,7 +119,11 @@ class _Writer:
     def step(self, step: Step) -> Program:
         if step.compute is not None:
             work = self.spend(Op.WORK, step.compute, COMPUTE)
-            return [work] if self.blocking else [_thread(Op.ACQUIRE), *self.wake(When.WOKEN), work, _thread(Op.RELEASE)]
+            return (
+                [work]
+                if self.blocking
+                else [_thread(Op.ACQUIRE), *fused([*self.wake(When.WOKEN), work]), _thread(Op.RELEASE)]
+            )
         if step.wait is not None:
             return [self.spend(Op.WAIT, step.wait, WAITING)]
         if step.call is not None:
@@ -139,10 +143,10 @@ class _Writer:
 
     def wake(self, when: When, times: float = 1.0) -> Program:
         """A thread of the container is woken."""
-        if self.wakeup is None:
+        if self.wakeups is None:
             return []
         key = f" thread before step {self.step_number}"
-        return spend(self.wakeup, "kernel", Place.DESTINATION, key, when=when, times=times)
+        return wake(self.wakeups, key, when, times)
 
     def spend(self, op: Op, duration: Duration, tag: Tag) -> Instruction:
         mean_ns = max(1, round(duration.mean_us * 1000))

@@ -166,7 +166,15 @@ def _demand(program: Program, slots: int) -> list[Floats]:
 
 
 def _working(block: Program) -> float:
-    return float(sum(i.mean_ns for i in block if i.op in WORKS and i.when == When.ALWAYS))
+    total, number = 0.0, 0
+    while number < len(block):
+        i = block[number]
+        if i.op == Op.DETACH and i.when != When.ALWAYS:
+            number += i.skip
+        elif i.op in WORKS and i.when == When.ALWAYS:
+            total += i.mean_ns
+        number += 1
+    return total
 
 
 class BodyTimes(NamedTuple):

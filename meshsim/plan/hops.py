@@ -22,6 +22,7 @@ from meshsim.plan.network import wire_between_nodes
 from meshsim.plan.plan import Op, Place, When
 from meshsim.plan.program import Instruction, Program, detached, fused, spend
 from meshsim.plan.stops import HopKind, Stop, stops_on_path
+from meshsim.plan.wakeups import read
 from meshsim.plan.workers import give_worker_back, take_worker
 from meshsim.scenario.dataplane import DataPlane
 
@@ -98,7 +99,8 @@ def kernel_path(
         program += sockmap.joined_sockets(costs, at, key, size, reader_is_a_worker=socket == "kernel.tcp.send")
     else:
         when, far = (When.OTHER_NODE, _other(at)) if past_tcp else (When.ALWAYS, Place.DESTINATION)
-        program += spend(costs[socket], "kernel", at, key, size=size, when=when, other=far)
+        cost = read(costs, socket) if socket == "kernel.tcp.receive" else costs[socket]
+        program += spend(cost, "kernel", at, key, size=size, when=when, other=far)
     operations = []
     if socket == "kernel.tcp.send":
         routing = dataplane.kernel.service_routing

@@ -25,6 +25,10 @@ FRACTION_BITS = 24
 ONE = 1 << FRACTION_BITS
 HALF = ONE >> 1
 MASK64 = (1 << 64) - 1
+COLD = -2
+"""Number of the law of work that is more the longer its thread has slept: no table, see ``cold_ns``."""
+LONGEST_SLEEP = (1 << 31) - 1
+"""ns; whoever slept longer is as cold."""
 
 
 def survival_points() -> NDArray[np.float64]:
@@ -63,15 +67,20 @@ def scv(table: Ints | None) -> float:
     return _moment(values, 2) / _moment(values, 1) ** 2 - 1.0
 
 
+def cold_ns(most_ns: int, slept_ns: int, half_ns: int) -> int:
+    """Work that a thread has more after a sleep, at least 1 ns: half of the most after ``half_ns``."""
+    return most_ns * slept_ns // (slept_ns + half_ns) or 1
+
+
 @lru_cache(maxsize=256)
 def law_table(law: str, cv: float) -> Ints | None:
-    """Table of a named law with coefficient of variation ``cv``; None for a constant.
+    """Table of a named law with coefficient of variation ``cv``; None for a constant and for what depends on sleep.
 
-    Laws: constant, exponential (cv is 1), uniform (from 0 to twice the mean), lognormal, gamma, hyperexponential (two
-    phases with balanced means; cv must exceed 1), and once-in (one draw in ``cv`` is ``cv`` times the mean, the others
-    are nothing). ValueError for another name or a cv that the law cannot have.
+    Laws: constant, cold, exponential (cv is 1), uniform (from 0 to twice the mean), lognormal, gamma, hyperexponential
+    (two phases with balanced means; cv must exceed 1), and once-in (one draw in ``cv`` is ``cv`` times the mean, the
+    others are nothing). ValueError for another name or a cv that the law cannot have.
     """
-    if law == "constant":
+    if law in ("constant", "cold"):
         return None
     if law == "exponential":
         return tabulate(lambda t: -np.log(t))

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from meshsim.costs.book import Cost
 from meshsim.costs.books import Costs
 from meshsim.costs.what_if import what_if
 from meshsim.plan.arrivals import SCHEDULE, arrivals_of, mean_rps
@@ -20,16 +19,17 @@ from meshsim.plan.draws import purpose
 from meshsim.plan.expect import expected_load
 from meshsim.plan.faults import fault_rows
 from meshsim.plan.hops import HopKind, hop
-from meshsim.plan.laws import law_table
+from meshsim.plan.laws import COLD, law_table
 from meshsim.plan.network import bandwidth_of
 from meshsim.plan.plan import CPU_SLOT, FIRST_PROXY_SLOT, THREADS_SLOT, Ints, Op, Plan, Tag
-from meshsim.plan.program import Program
+from meshsim.plan.program import Instruction, Program
 from meshsim.plan.quota import container_quotas
 from meshsim.plan.requirements import as_installed
 from meshsim.plan.resilience import with_resilience
 from meshsim.plan.routes import acting_stop
 from meshsim.plan.routes import build as build_routes
 from meshsim.plan.traffic import cross_zone_bytes
+from meshsim.plan.wakeups import Wakeups, wakeups_of
 from meshsim.scenario.application import Application, Call, Entry
 from meshsim.scenario.base import MeshsimError
 from meshsim.scenario.dataplane import DataPlane
@@ -39,7 +39,6 @@ from meshsim.scenario.scenario import Scenario
 
 WHOLE = 1 << 32
 """A probability of one, in the fixed point of START and of the entries."""
-WAKEUP = "kernel.wakeup"
 """Of a thread of an application. A book that does not price it has it in what a socket costs."""
 JUMPS = (Op.SPAWN, Op.DETACH, Op.ATTEMPT, Op.JOIN, Op.ACQUIRE, Op.RELEASE, Op.CONNECT, Op.LIMIT)
 """Instructions whose target is an instruction; it lies so many behind them as ``skip`` says."""
@@ -68,6 +67,14 @@ class CallRow:
 
 COLUMNS = ("op", "at", "other", "when", "slot", "target", "mean_ns", "law", "tag", "purpose", "amount")
 TARGET, PURPOSE = COLUMNS.index("target"), COLUMNS.index("purpose")
+
+
+def _amount(i: Instruction) -> int:
+    if i.op == Op.RELEASE:
+        return int(i.by_turn)
+    if i.law[0] == "cold":
+        return round(i.law[1] * 1e6)
+    return round(i.probability * WHOLE)
 
 
 @dataclass
@@ -119,7 +126,7 @@ class Assembler:
                 self.law(i.law, i.mean_ns),
                 -1 if i.tag is None else self.tags.setdefault(i.tag, len(self.tags)),
                 0,
-                int(i.by_turn) if i.op == Op.RELEASE else round(i.probability * WHOLE),
+                _amount(i),
             )
             for behind, i in enumerate(program, 1)
         ]  # fmt: skip
@@ -131,7 +138,9 @@ class Assembler:
         return {name: np.ascontiguousarray(column) for name, column in zip(COLUMNS, table.T, strict=True)}
 
     def law(self, law: tuple[str, float], mean_ns: int) -> int:
-        """Number of a law's table, -1 for a constant."""
+        """Number of a law's table, -1 for a constant, COLD for what depends on sleep."""
+        if law[0] == "cold":
+            return COLD
         if law not in self.laws:
             table = law_table(*law)
             self.laws[law] = -1 if table is None else len(self.tables)
@@ -169,8 +178,7 @@ def _lower(application: Application, dataplane: DataPlane, machine: Machine, sce
     hops = {kind: hop(dataplane, scenario.policy, kind, costs, len(application.services)) for kind in kinds}
     bandwidth = bandwidth_of(scenario.cluster, FIRST_PROXY_SLOT + len(dataplane.proxies))
     hops = {kind: bandwidth.applied(program, kind) for kind, program in hops.items()}
-    wakeup = costs[WAKEUP] if WAKEUP in costs else None  # noqa: SIM401 (no mapping)
-    bodies = endpoint_bodies(application, wakeup)
+    bodies = endpoint_bodies(application, wakeups_of(costs))
 
     assembler = Assembler()
     service_pods = np.array(deployment.service_pods, np.int64)
@@ -296,10 +304,10 @@ def call_rows(application: Application, *, zones: bool = False) -> list[CallRow]
     return rows
 
 
-def endpoint_bodies(application: Application, wakeup: Cost | None = None) -> dict[tuple[int, int], Body]:
+def endpoint_bodies(application: Application, wakeups: Wakeups | None = None) -> dict[tuple[int, int], Body]:
     """Body of each (service, endpoint); calls are numbered as in ``call_rows``."""
     next_call = len(application.entries)
-    bodies, found = Bodies(wakeup), {}
+    bodies, found = Bodies(wakeups), {}
     for service_number, service in enumerate(application.services):
         for endpoint_number, endpoint in enumerate(service.endpoints):
             here = bodies.of(service, endpoint, next_call)

@@ -46,7 +46,8 @@ class Op(IntEnum):
     JOIN = 6
     """Wait until every child that was started has ended."""
     DETACH = 7
-    """Start the instructions behind this one as a frame that nobody waits for; go on at ``target``."""
+    """Start the instructions behind this one as a frame that nobody waits for; go on at ``target``, skipped or not.
+    ``slot`` 1: it takes along the token that this frame holds, and gives it back."""
     BODY = 8
     """Jump into the body of the endpoint that this frame calls."""
     RETURN = 9

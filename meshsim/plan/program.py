@@ -65,8 +65,12 @@ def spend(
 
 
 def detached(block: Program) -> Program:
-    """Run ``block`` in a frame of its own that nobody waits for; the main frame goes on behind it at once."""
-    return [Instruction(Op.DETACH, skip=len(block) + 1), *block, Instruction(Op.END)]
+    """Run ``block`` in a frame of its own that nobody waits for; the main frame goes on behind it at once.
+
+    A block that gives a token back takes that of the main frame along.
+    """
+    takes = any(i.op == Op.RELEASE for i in block)
+    return [Instruction(Op.DETACH, slot=int(takes), skip=len(block) + 1), *block, Instruction(Op.END)]
 
 
 def branch(block: Program) -> Program:

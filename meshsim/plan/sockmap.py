@@ -6,6 +6,7 @@ from meshsim.costs.book import Cost
 from meshsim.costs.books import Costs
 from meshsim.plan.plan import Place, When
 from meshsim.plan.program import Program, spend
+from meshsim.plan.wakeups import NO_WAIT, read
 
 
 def joined_sockets(costs: Costs, at: Place, key: str, size: int, *, reader_is_a_worker: bool) -> Program:
@@ -13,15 +14,15 @@ def joined_sockets(costs: Costs, at: Place, key: str, size: int, *, reader_is_a_
 
     If the reader is a worker of a proxy, its wake-up is in ``proxy.<software>.wakeup`` and is not waited for twice.
     """
-    cost = costs["kernel.sockmap.message"]
+    cost = read(costs, "kernel.sockmap.message")
     if reader_is_a_worker:
-        cost = cost.model_copy(update={"wait_ns": 0.0, "wait_ns_per_byte": 0.0})
+        cost = cost.model_copy(update=NO_WAIT)
     return spend(cost, "kernel", at, key, size=size)
 
 
 def between_pods(costs: Costs, here: Place, there: Place, key: str, size: int) -> Program:
     """One message between two applications, if they happen to be on one node."""
-    cost = costs["kernel.sockmap.message"]
+    cost = read(costs, "kernel.sockmap.message")
     return spend(cost, "kernel", here, key, size=size, when=When.SAME_NODE, other=there)
 
 

@@ -2,6 +2,7 @@
 
 A worker asks the kernel for all that is ready, serves it, and asks again: a turn. What a turn costs is paid by its
 first message, so a busy worker works less for each. Books that do not price turns have them in messages and wake-ups.
+The longer a worker has slept, the less of what it needs is left in the caches: ``cold``, where a book prices it.
 What a proxy sends leaves at once, or, if it writes to its sockets only when it has served all, at the end of the turn.
 """
 
@@ -20,6 +21,7 @@ def take_worker(software: str, at: Place, slot: int, key: str, costs: Costs, *, 
     return [
         Instruction(Op.ACQUIRE, at=at, slot=slot, tag=Tag("proxy", f"{book}.queue")),
         *spend(costs[f"{book}.wakeup"], "proxy", at, key, when=When.WOKEN),
+        *(spend(costs[f"{book}.cold"], "proxy", at, key, when=When.WOKEN) if f"{book}.cold" in costs else []),
         *(spend(costs[turn], "proxy", at, key, when=When.TURN) if turn in costs else []),
     ]
 

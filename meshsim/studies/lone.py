@@ -15,6 +15,7 @@ import numpy as np
 
 from meshsim.costs.books import Costs
 from meshsim.engines import reference
+from meshsim.plan.laws import COLD
 from meshsim.plan.lower import WHOLE
 from meshsim.plan.plan import OUTSIDE, Component, Op, Place, Plan
 from meshsim.results.attribution import Phase, Piece, critical_path
@@ -117,7 +118,7 @@ def without_chance(plan: Plan, entry: int) -> Plan:
     likely = np.where(plan.amount * 2 >= WHOLE, WHOLE, 0)
     return replace(
         plan,
-        law=np.full_like(plan.law, -1),
+        law=np.where(plan.law == COLD, COLD, -1),
         amount=np.where(plan.op == Op.START, likely, plan.amount),
         entry_threshold=np.where(np.arange(plan.entry_calls) < entry, 0, WHOLE),
         gap_law=-1,

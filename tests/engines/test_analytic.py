@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from test_theory import LOADS, MEAN_US, erlang_c, pollaczek_khinchine, rps
-from test_theory_contention import constant, exponential, one_worker, turns_a_message
+from test_theory_contention import constant, exponential, mean_with_cold_caches, one_worker, turns_a_message
 from worlds import application, call, compute, costs, plan, service, simulate
 
 from meshsim.engines import analytic
@@ -204,6 +204,24 @@ def test_a_worker_that_has_to_be_woken_is_welch(rho: float) -> None:
     # Negative control: whoever waits wakes nobody, so it is not a queue in which everybody takes as long.
     busy = float(answer.utilisation.max())
     assert abs(MEAN_US / (1 - busy) / expected - 1) > 0.03
+
+
+@pytest.mark.parametrize("rho", [0.02, 0.1, 0.5])
+def test_cold_caches_are_near_theory(rho: float) -> None:
+    most, half_ms = 900.0, 2.0
+    book = costs(
+        proxy__box__cold={"cpu_ns": most * 1000, "law": "cold", "cv": half_ms},
+        proxy__box__http1__request={"wait_ns": MEAN_US * 1000, "law": "exponential"},
+    )
+    lowered = one_worker(rho, book)
+    expected = mean_with_cold_caches(rho, most, half_ms * 1000)
+    answer = analytic.solve(lowered)
+    assert answer.mean_us == pytest.approx(expected, rel=0.02)
+    assert abs(MEAN_US / (1 - rho) / expected - 1) > 0.05  # negative control: as if caches were always warm
+    (tag,) = (number for number, each in enumerate(lowered.tags) if each.operation == "proxy.box.cold")
+    result = simulate(lowered, 20_000, seed=4, sample=0)
+    seen = float(result.cpu_ns[:, tag].sum()) / result.window_ns
+    assert answer.cores_by_tag[tag] == pytest.approx(seen, rel=0.05)
 
 
 @pytest.mark.parametrize("rho", [0.3, 0.7])

@@ -212,6 +212,8 @@ BOOK = costs(
     proxy__box__connection={"cpu_ns": 20_000},
     proxy__box__tls__handshake={"cpu_ns": 50_000},
     kernel__wakeup={"cpu_ns": 10_000, "wait_ns": 10_000},
+    kernel__cold={"cpu_ns": 40_000, "law": "cold", "cv": 0.5},
+    proxy__box__cold={"cpu_ns": 80_000, "law": "cold", "cv": 2.0},
     proxy__box__wakeup={"cpu_ns": 10_000, "wait_ns": 10_000},
     proxy__box__turn={"cpu_ns": 20_000, "law": "exponential"},
     proxy__box__tcp__turn={"cpu_ns": 10_000, "wait_ns": 10_000},
@@ -225,7 +227,7 @@ BOOK = costs(
 )
 
 # A book that has wake-ups of threads and turns of event loops in what it prices.
-COARSE = Costs([book.model_copy(update={"entries": [e for e in book.entries if not e.operation.endswith((".turn", "kernel.wakeup"))]}) for book in BOOK.books])  # fmt: skip
+COARSE = Costs([book.model_copy(update={"entries": [e for e in book.entries if not e.operation.endswith((".turn", ".cold", "kernel.wakeup"))]}) for book in BOOK.books])  # fmt: skip
 
 
 def lowered(draw: st.DataObject) -> Plan | None:

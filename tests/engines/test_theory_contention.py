@@ -92,6 +92,33 @@ def one_worker(rho: float, book: Costs, workers: int = 1, **choices: Any) -> Pla
     )
 
 
+def mean_with_cold_caches(rho: float, most: float, half: float) -> float:
+    """M/M/1 whose first customer after an idle time I works most x I / (I + half) more: Welch's set-up times, I
+    exponential with the mean between arrivals."""
+    lam = rho / MEAN_US
+    u = (np.arange(200_000) + 0.5) / 200_000
+    idle = -np.log(u) / lam
+    s, s2 = (float(np.mean((most * idle / (idle + half)) ** k)) for k in (1, 2))
+    return MEAN_US / (1 - rho) + (2 * s + lam * s2) / (2 * (1 + lam * s))
+
+
+@pytest.mark.parametrize("rho", [0.1, 0.5])
+def test_mm1_with_cold_caches_is_welch(rho: float) -> None:
+    most, half_ms = 900.0, 2.0
+    book = costs(
+        proxy__box__cold={"cpu_ns": most * 1000, "law": "cold", "cv": half_ms},
+        proxy__box__http1__request={"wait_ns": MEAN_US * 1000, "law": "exponential"},
+    )
+    found = mean_interval(simulate(one_worker(rho, book), 60_000, seed=3, sample=0).latency)
+    assert within(found, mean_with_cold_caches(rho, most, half_ms * 1000))
+    # Negative control: not as if each sleep were of the mean length.
+    mean_sleep = MEAN_US / rho
+    fixed = most * mean_sleep / (mean_sleep + half_ms * 1000)
+    lam = rho / MEAN_US
+    wrong = MEAN_US / (1 - rho) + (2 * fixed + lam * fixed**2) / (2 * (1 + lam * fixed))
+    assert not within(found, wrong)
+
+
 @pytest.mark.parametrize("rho", [0.3, 0.7])
 def test_mm1_with_set_up_time_is_welch(rho: float) -> None:
     # A worker that sleeps is woken: that is a set-up time. T = 1/(mu - lambda) + (2 s + lambda s2) / (2 (1 + lambda s)).

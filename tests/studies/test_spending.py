@@ -33,14 +33,14 @@ def test_parts_add_up_to_the_row(dataplane: str) -> None:
 
 def test_other_costs_give_what_lowering_with_them_gives() -> None:
     """Nothing has to be solved again: against doing so. How often threads are woken depends a little on the costs."""
-    found = spent("istio-sidecar", 900.0).spent
-    drawn = {name: one[:1] for name, one in factors((found,), 3).items()}
+    found = spent("istio-sidecar", 500.0).spent
+    drawn = {name: one[2:3] for name, one in factors((found,), 3).items()}
     ready = prepared(PLACE)
     other = replace(ready, costs=with_factors(costs(), {name: float(one[0]) for name, one in drawn.items() if name}))
-    row = estimated_row(analytic.solve(other.plan, 900.0), "istio-sidecar", 11, ready.machine)
+    row = estimated_row(analytic.solve(other.plan, 500.0), "istio-sidecar", 11, ready.machine)
     assert found.under(drawn, "memory_mib")[0] == pytest.approx(row.memory_mib, rel=1e-9)
-    assert found.under(drawn, "usd_month")[0] == pytest.approx(row.usd_month, rel=2e-3)
-    assert found.under(drawn, "cpu_cores")[0] == pytest.approx(row.cpu_cores.total, rel=2e-3)
+    assert found.under(drawn, "usd_month")[0] == pytest.approx(row.usd_month, rel=5e-3)
+    assert found.under(drawn, "cpu_cores")[0] == pytest.approx(row.cpu_cores.total, rel=5e-3)
     assert row.cpu_cores.total != pytest.approx(found.cores, rel=1e-2)  # else the draws moved nothing
 
 

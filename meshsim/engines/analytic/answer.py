@@ -155,7 +155,7 @@ def _answer(plan: Plan, known: _Prepared, rate: float, at: Stations, times: Time
         p999_us=float(found[3]),
         entry_mean_us=entry[:, 0],
         call_mean_us=call,
-        cores_by_tag=rate * (model.tag_ns + model.woken_tag_ns @ at.woken),
+        cores_by_tag=rate * (model.tag_ns + model.woken_tag_ns @ at.woken + model.cold_tag_ns @ at.cold),
         cores_by_service=rate * _work(model, at),
         utilisation=utilisation,
         saturation_rps=known.saturation_rps,
@@ -179,8 +179,8 @@ def _shape(model: Model, times: Times) -> tuple[float, float]:
 def _work(model: Model, at: Stations) -> Floats:
     """(r,) ns on a core, a request."""
     work = JOB.index("work")
-    woken = (model.woken_jobs[:, work] * at.woken).reshape(model.rows, model.slots).sum(axis=1)
-    return np.asarray(model.jobs[:, work] + woken)
+    woken = model.woken_jobs[:, work] * at.woken + model.cold_jobs * at.cold
+    return np.asarray(model.jobs[:, work] + woken.reshape(model.rows, model.slots).sum(axis=1))
 
 
 def _grouped(k: Floats, weight: Floats) -> tuple[Floats, Floats]:

@@ -29,7 +29,8 @@ from meshsim.engines.analytic.programs import (
     Reader,
     Sum,
 )
-from meshsim.plan.plan import Ints, Plan
+from meshsim.plan.laws import COLD
+from meshsim.plan.plan import THREADS_SLOT, Ints, Plan
 
 
 @dataclass
@@ -43,6 +44,8 @@ class Template:
     woken: float = 0.0
     """Time added by the wake-ups of its threads, if each is woken, ns."""
     woken_visits: float = 0.0
+    cold: float = 0.0
+    """Time added besides, if each has slept for ever, ns."""
     calls: list[tuple[int, float]] = field(default_factory=list)
     """(offset of START, probability), each waited for before the next."""
     forks: list[list[tuple[int, float, int]]] = field(default_factory=list)
@@ -62,6 +65,8 @@ class BodyTemplate:
     woken_jobs: Floats
     """If each thread that it acquires is woken."""
     woken_tag_ns: dict[int, float]
+    cold_tag_ns: dict[int, float]
+    """If each has slept for ever."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +82,8 @@ class Sequences:
     base: Floats
     """(n, 3)"""
     asks: Floats
-    """(n, 5) visits to the CPU, turns beyond the first, threads acquired; if they have to be woken, time and visits."""
+    """(n, 6) visits to the CPU, turns beyond the first, threads acquired; if they have to be woken, time and visits;
+    and time, if they have slept for ever."""
     sequence_endpoint: Ints
     call_sequence: Ints
     call_number: Ints
@@ -123,12 +129,14 @@ class _Body:
         self.tag_ns: dict[int, float] = {}
         self.woken_jobs = np.zeros(len(JOB))
         self.woken_tag_ns: dict[int, float] = {}
+        self.cold_tag_ns: dict[int, float] = {}
 
     def read(self) -> BodyTemplate:
         self.segment(self.start)
         return BodyTemplate(
-            self.sequences, self.jobs, self.blocks, self.holds, self.tag_ns, self.woken_jobs, self.woken_tag_ns
-        )
+            self.sequences, self.jobs, self.blocks, self.holds, self.tag_ns, self.woken_jobs, self.woken_tag_ns,
+            self.cold_tag_ns,
+        )  # fmt: skip
 
     def segment(self, pc: int) -> int:
         """One sequence; its number."""
@@ -144,7 +152,13 @@ class _Body:
             op, _, _, when, _, target, mean_ns, law, purpose, tag, amount = program[pc]
             if op in (RETURN, END):
                 break
-            if when == WOKEN:
+            if when == WOKEN and op == DETACH:
+                self.work_of_wakeup(pc + 1)
+                pc = target
+                continue
+            if law == COLD:
+                self.after_sleep(mine, held, tag, mean_ns, amount)
+            elif when == WOKEN:
                 self.wake(mine, held, pc)
             elif op in (WORK, MORE, WAIT):
                 draw = self.reader.law(law), purpose
@@ -165,7 +179,7 @@ class _Body:
                     held[1][1] += turns
             elif op == ACQUIRE:
                 mine.acquires += 1
-                held, nested = (Sum(), [0.0, 0.0, 0.0], Sum()), False
+                held, nested = (Sum(), [0.0, 0.0, 0.0, 0.0], Sum()), False
             elif op == RELEASE and held is not None:
                 self.close(*held, nested)
                 held = None
@@ -203,14 +217,34 @@ class _Body:
             held[2].add((self.reader.law(law), purpose), mean_ns)
             held[1][2] += op != WAIT
 
+    def after_sleep(
+        self, mine: Template, held: tuple[Sum, list[float], Sum] | None, tag: int, most_ns: int, half_ns: int
+    ) -> None:
+        """Work of a thread that was woken: so much after an endless sleep."""
+        self.reader.half_ns[THREADS_SLOT] = half_ns
+        mine.cold += most_ns
+        self.cold_tag_ns[tag] = self.cold_tag_ns.get(tag, 0.0) + most_ns
+        if held is not None:
+            held[1][3] += most_ns
+
+    def work_of_wakeup(self, pc: int) -> None:
+        """What is worked beside if the thread slept: one visit to a core, for which nobody waits."""
+        program, one = self.reader.program, Sum()
+        while program[pc][0] in (WORK, MORE):
+            _, _, _, _, _, _, mean_ns, law, purpose, tag, _ = program[pc]
+            one.add((self.reader.law(law), purpose), mean_ns)
+            self.woken_tag_ns[tag] = self.woken_tag_ns.get(tag, 0.0) + mean_ns
+            pc += 1
+        self.woken_jobs += self.reader.job(one.cumulants(self.reader.laws))
+
     def close(self, time: Sum, visited: list[float], woken: Sum, nested: bool) -> None:
         if nested:
             self.holds = True
             return
         m, u = moments(time.cumulants(self.reader.laws)), moments(woken.cumulants(self.reader.laws))
-        visits, turns, woken_visits = visited
+        visits, turns, woken_visits, cold = visited
         self.blocks += (
-            1.0, m[0], m[1], visits, m[0] * visits, visits**2, turns, u[0], u[1], u[0] * m[0], woken_visits, 0.0,
+            1.0, m[0], m[1], visits, m[0] * visits, visits**2, turns, u[0], u[1], u[0] * m[0], woken_visits, 0.0, cold,
         )  # fmt: skip
 
 
@@ -230,7 +264,7 @@ def _instances(plan: Plan, starts: Ints, template: Ints, bodies: list[BodyTempla
         first[mine] = ids
         sequences += size * here
         base.append(np.tile([s.base for s in body.sequences], (here, 1)))
-        asked = [(s.visits, s.turns, s.acquires, s.woken, s.woken_visits) for s in body.sequences]
+        asked = [(s.visits, s.turns, s.acquires, s.woken, s.woken_visits, s.cold) for s in body.sequences]
         asks.append(np.tile(asked, (here, 1)))
         owner.append(np.repeat(mine, size))
         for place, sequence in enumerate(body.sequences):

@@ -61,6 +61,10 @@ class Model:
     """(r, JOB) asked of the CPUs, a request."""
     woken_jobs: Floats
     """(v, JOB) if every token has to be woken."""
+    cold_jobs: Floats
+    """(v,) work if every token has slept for ever."""
+    half_ns: Floats
+    """(g,) sleep after which half of that is asked."""
     views: Ints
     """Views with wake-ups among ``woken_jobs``."""
     class_servers: Floats
@@ -88,7 +92,10 @@ class Model:
     """(c, r)"""
     hop_woken: tuple[Matrix, Matrix, Matrix]
     """By cumulant: times (q, q w) / (q, q^2) / (q, q^2, q^3) of the views."""
+    hop_cold: Matrix
+    """(c, v) time added if the tokens have slept for ever."""
     wakes: bool
+    cools: bool
     rate: Floats
     """(c,) executions a request."""
     callee: Ints
@@ -107,6 +114,7 @@ class Model:
     """(t,) CPU of each tag, a request."""
     woken_tag_ns: Matrix
     """(t, v)"""
+    cold_tag_ns: Matrix
     again_on_node: Matrix
     """(entries, n) expected pairs of visits of one request to a CPU, in order."""
     again_in_pool: Matrix
@@ -234,6 +242,10 @@ class _Compiler:
         woken = woken.reshape(rows, slots, len(JOB))
         woken[:, THREADS_SLOT] += templates @ np.stack([body.woken_jobs for body in s.templates])
         woken = woken.reshape(views, len(JOB))
+        cold = np.zeros((rows, slots))
+        for place in range(PLACES):
+            cold += self.by_row(self.column("cold_jobs")[:, place], place, self.rate)
+        cold[:, THREADS_SLOT] += templates @ np.array([sum(body.cold_tag_ns.values()) for body in s.templates])
         servers, by_turn, class_nodes, seen, load, station_class = self.classes()
         stations = np.bincount(station_class[station_class >= 0], minlength=len(servers)).astype(np.float64)
         holds = np.array([body.holds for body in s.templates])[s.endpoint_template]
@@ -245,7 +257,7 @@ class _Compiler:
             shape=(len(held_rows), len(holds)),
         )
         hop_waits, hop_turns = self.hop_waits()
-        tag_ns, woken_tag_ns = self.tags(templates)
+        tag_ns = self.tags()
         again_on_node, again_in_pool = self.again()
         cores = plan.station_servers[plan.station_is_cpu].astype(np.float64)
         return Model(
@@ -258,6 +270,9 @@ class _Compiler:
             to_node=Matrix(self.on_node.T),
             jobs=jobs,
             woken_jobs=woken,
+            cold_jobs=cold.ravel(),
+            half_ns=np.asarray(load @ np.tile(self.reader.half_ns, rows))
+            / np.maximum(np.asarray(load.sum(axis=1)), 1e-300),
             views=np.flatnonzero(woken.any(axis=1)),
             class_servers=servers,
             kinds_of_servers=np.unique(servers),
@@ -273,7 +288,9 @@ class _Compiler:
             hop_waits=hop_waits,
             hop_turns=hop_turns,
             hop_woken=self.hop_woken(),
-            wakes=bool(self.column("woken").any() or s.asks[:, 3].any()),
+            hop_cold=self.hop_cold(),
+            wakes=bool(self.column("woken").any() or s.asks[:, 3].any() or cold.any()),
+            cools=bool(cold.any()),
             rate=self.rate,
             callee=self.callee,
             sequences=s,
@@ -284,7 +301,8 @@ class _Compiler:
             held_of=held_of,
             held_class=Matrix(load[:, held_views]),
             tag_ns=tag_ns,
-            woken_tag_ns=woken_tag_ns,
+            woken_tag_ns=self.tags_of_wakeups("woken_tag_ns"),
+            cold_tag_ns=self.tags_of_wakeups("cold_tag_ns"),
             again_on_node=again_on_node,
             again_in_pool=again_in_pool,
             cpu_alone=_alone(self.entry_share @ again_on_node, np.asarray(self.on_node.T @ jobs)[:, 0]),
@@ -400,40 +418,54 @@ class _Compiler:
             Matrix(sparse.hstack([u3, -3 * u21, 2 * u111])),
         )
 
-    def tags(self, templates: Matrix) -> tuple[Floats, Matrix]:
-        plan = self.plan
-        total = np.zeros(len(plan.tags))
+    def hop_cold(self) -> Matrix:
+        views = self.rows * self.slots
+        total, cold = Matrix((len(self.kind), views)), self.column("cold")
+        for place in range(PLACES):
+            for slot in range(self.slots):
+                view = self.place_row[place] * self.slots + slot
+                total = total + self.spread(cold[self.kind, place, slot], place, view, views)
+        return Matrix(total)
+
+    def tags(self) -> Floats:
+        """CPU of each tag but for wake-ups."""
+        total = np.zeros(len(self.plan.tags))
         kinds = len(self.shapes)
         by_kind = np.bincount(self.kind, self.rate, kinds)
         inside = np.bincount(self.kind, self.rate * (self.place_row[Place.SOURCE] >= 0), kinds)
         by_case = [np.bincount(self.kind, self.rate * p, kinds) for p in self.case]
-        values, tags, views = [], [], []
         for number, shape in enumerate(self.shapes):
             for (at, tag), ns in shape.tag_ns.items():
                 total[tag] += ns * (inside if at == Place.SOURCE else by_kind)[number]
             for (_, case, tag), ns in shape.case_tag_ns.items():
                 total[tag] += ns * by_case[case][number]
-            for (at, slot, tag), ns in shape.woken_tag_ns.items():
+        visited = np.bincount(self.sequences.endpoint_template, self.visits, len(self.sequences.templates))
+        for number, body in enumerate(self.sequences.templates):
+            for tag, ns in body.tag_ns.items():
+                total[tag] += ns * visited[number]
+        return total
+
+    def tags_of_wakeups(self, name: str) -> Matrix:
+        """(t, v) of each tag, where the threads are woken, or have slept for ever: ``name`` of shapes and bodies."""
+        values, tags, views = [], [], []
+        for number, shape in enumerate(self.shapes):
+            for (at, slot, tag), ns in getattr(shape, name).items():
                 here = np.flatnonzero((self.kind == number) & (self.place_row[at] >= 0))
                 values.append(ns * self.rate[here])
                 tags.append(np.full(len(here), tag))
                 views.append(self.place_row[at][here] * self.slots + slot)
         endpoint_template = self.sequences.endpoint_template
         for number, body in enumerate(self.sequences.templates):
-            for tag, ns in body.woken_tag_ns.items():
+            for tag, ns in getattr(body, name).items():
                 here = np.flatnonzero(endpoint_template == number)
                 values.append(ns * self.visits[here])
                 tags.append(np.full(len(here), tag))
                 views.append(self.endpoint_row[here] * self.slots + THREADS_SLOT)
-        visited = np.bincount(endpoint_template, self.visits, len(self.sequences.templates))
-        for number, body in enumerate(self.sequences.templates):
-            for tag, ns in body.tag_ns.items():
-                total[tag] += ns * visited[number]
-        shape_ = (len(plan.tags), self.rows * self.slots)
+        shape_ = (len(self.plan.tags), self.rows * self.slots)
         if not values:
-            return total, Matrix(shape_)
+            return Matrix(shape_)
         columns = (np.concatenate(values), (np.concatenate(tags), np.concatenate(views)))
-        return total, Matrix(columns, shape=shape_)
+        return Matrix(columns, shape=shape_)
 
     def again(self) -> tuple[Matrix, Matrix]:
         """How often a request comes back to a station that it met before: those waits go together."""

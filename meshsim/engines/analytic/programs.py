@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from meshsim.engines.analytic.moments import Floats, cumulants, moments, unit_cumulants
+from meshsim.plan.laws import COLD
 from meshsim.plan.plan import Ints, Op, Place, Plan, When
 
 PLACES = len(Place)
@@ -25,11 +26,11 @@ JOB = ("count", "work", "second", "third", "turns", "turn_second", "conserved")
 """Sums over the jobs of a CPU: number, E[S], E[S^2], E[S^3], turns beyond the first, sum of squared turns, and
 E[sum over k of k x time in turn k] (for the conservation law)."""
 BLOCK = ("count", "held", "held_second", "visits", "held_visits", "visits_second", "turns", "woken", "woken_second",
-         "woken_held", "woken_visits", "beginning")  # fmt: skip
+         "woken_held", "woken_visits", "beginning", "cold")  # fmt: skip
 """Sums over the blocks of a pool: number; without waits the time held and its second moment; CPU visits, their product
 with the time and their square; turns on a core beyond the first; time added by a wake-up and by the beginning of a turn
-of the event loop, its second moment, its product with the time held, CPU visits that only these make, and the part of
-that time which the beginning of a turn adds."""
+of the event loop, its second moment, its product with the time held, CPU visits that only these make, the part of
+that time which the beginning of a turn adds, and what a wake-up after an endless sleep adds besides."""
 
 (WORK, WAIT, ACQUIRE, RELEASE, START, SPAWN, JOIN, DETACH, BODY, RETURN, END, MORE, ATTEMPT, CONNECT, DISCONNECT,
  LIMIT) = (int(op) for op in Op)  # fmt: skip
@@ -72,6 +73,7 @@ class Block:
     visits: float = 0.0
     woken_visits: float = 0.0
     beginning: float = 0.0
+    cold: float = 0.0
     turns: float = 0.0
 
 
@@ -92,6 +94,10 @@ class Shape:
         self.woken: Floats = np.zeros((PLACES, slots, 6))
         """Sums over the acquires: E[U], E[U^2], E[U]^2, E[U^3], E[U^2] E[U], E[U]^3 of the time added by a wake-up."""
         self.woken_visits: Floats = np.zeros((PLACES, slots))
+        self.cold: Floats = np.zeros((PLACES, slots))
+        """Sums over the acquires of the time added by a wake-up after an endless sleep."""
+        self.cold_jobs: Floats = np.zeros((PLACES, slots))
+        """The same work, at the CPU of a place, also of what is not on the path."""
         self.jobs: Floats = np.zeros((PLACES, len(JOB)))
         self.case_jobs: Floats = np.zeros((PLACES, CASES, len(JOB)))
         self.woken_jobs: Floats = np.zeros((PLACES, slots, len(JOB)))
@@ -103,6 +109,7 @@ class Shape:
         """By (place, case, tag)."""
         self.woken_tag_ns: dict[tuple[int, ...], float] = {}
         """By (place, slot, tag)."""
+        self.cold_tag_ns: dict[tuple[int, ...], float] = {}
 
 
 class Reader:
@@ -122,6 +129,8 @@ class Reader:
         rows = (*columns, purpose, plan.tag, plan.amount)
         self.program = list(zip(*(column.tolist() for column in rows), strict=True))
         self.slots = plan.pod_station.shape[1]
+        self.half_ns = np.ones(self.slots)
+        """(slots,) sleep after which half of what cold caches cost is added, by whose threads sleep."""
         slices = plan.station_slice_ns[plan.station_is_cpu]
         self.slice_ns = float(slices[0]) if len(slices) else 0.0
         self.known_jobs: dict[tuple[float, ...], Floats] = {}
@@ -249,14 +258,25 @@ class _Walk:
             if pair < 0 or block.pair == pair:
                 block.time.add(draw, mean_ns)
 
+    def after_sleep(self, at: int, tag: int, most_ns: int, half_ns: int, on_path: bool) -> None:
+        """Work of a thread that was woken: so much after an endless sleep."""
+        if self.last is None:
+            return
+        slot = self.last.slot
+        self.reader.half_ns[slot] = half_ns
+        self.last.cold += most_ns
+        self.shape.cold[self.last.place, slot] += most_ns if on_path else 0.0
+        self.shape.cold_jobs[at, slot] += most_ns
+        _count(self.shape.cold_tag_ns, (at, slot, tag), most_ns)
+
     def visit(self, pc: int, on_path: bool) -> int:
         """One visit to a core; the instruction behind it."""
         program, shape, laws = self.reader.program, self.shape, self.reader.laws
         always, woken, cases = Sum(), Sum(), [Sum() for _ in range(CASES)]
         at = program[pc][1]
-        first = True
+        first, cold = True, False
         while True:
-            op, place, other, when, _, _, mean_ns, law, purpose, tag, _ = program[pc]
+            op, place, other, when, _, _, mean_ns, law, purpose, tag, amount = program[pc]
             if op != MORE and not first:
                 break
             first = False
@@ -264,6 +284,11 @@ class _Walk:
                 pc += 1
                 continue
             draw = self.reader.law(law), purpose
+            if law == COLD:
+                self.after_sleep(at, tag, mean_ns, amount, on_path)
+                cold = True
+                pc += 1
+                continue
             self.spend(when, place, other, draw, mean_ns, on_path)
             if when == ALWAYS:
                 always.add(draw, mean_ns)
@@ -294,7 +319,7 @@ class _Walk:
         for number, parts in enumerate(cases):
             if parts.parts:
                 shape.case_jobs[at, number] += self.reader.job(k + parts.cumulants(laws)) - job
-        if woken.parts and self.last is not None:
+        if (woken.parts or cold) and self.last is not None:
             slot = self.last.slot
             shape.woken_jobs[at, slot] += self.reader.job(k + woken.cumulants(laws)) - job
             if not always.parts:
@@ -310,7 +335,7 @@ class _Walk:
         woken = moments(block.woken.cumulants(laws))
         row = np.array(
             [1.0, held[0], held[1], block.visits, held[0] * block.visits, block.visits**2, block.turns,
-             woken[0], woken[1], woken[0] * held[0], block.woken_visits, block.beginning]
+             woken[0], woken[1], woken[0] * held[0], block.woken_visits, block.beginning, block.cold]
         )  # fmt: skip
         if block.pair < 0:
             shape.blocks[block.place, block.slot] += row

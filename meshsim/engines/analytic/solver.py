@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import exp1
 
 from meshsim.engines.analytic.model import Level, Model
 from meshsim.engines.analytic.moments import Floats, chosen, cumulants, largest, moments
@@ -26,6 +27,8 @@ less busy), and grows again where it does not."""
 SHARED = 0.4
 """How much sooner a busy CPU becomes processor sharing among requests that come back. Fitted likewise to MEMORY."""
 LEAST_KEPT = 0.3
+FARTHEST = 500.0
+"""Half the sleep that matters over the mean sleep: beyond, nothing of it is left."""
 MEMORY = 4.0
 """How much longer a station remembers how full it was than a single queue with Poisson arrivals: the visits of one
 request come in a row, so what comes and goes is requests. Fitted to simulations of the shipped scenarios."""
@@ -52,6 +55,8 @@ class Stations:
     class_memory: Floats
     woken: Floats
     """(v,) share of messages that pay for a wake-up, or for the beginning of a turn."""
+    cold: Floats
+    """(v,) how much of what an endless sleep costs a message pays, in the mean."""
     kept: Floats
     """(n,) share of the queue at a CPU that the tokens of pools let come to it."""
     straight: Floats
@@ -63,10 +68,13 @@ class Stations:
         return float(max(self.cpu_rho.max(initial=0.0), self.class_rho.max(initial=0.0)))
 
 
-def stations(model: Model, rate: float, arrivals_scv: float = 1.0, held: Floats | None = None) -> Stations:
+def stations(
+    model: Model, rate: float, arrivals_scv: float = 1.0, held: Floats | None = None, request_ns: float = 0.0
+) -> Stations:
     """Fixed point of waits, times that tokens are held, and wake-ups. ``rate`` a ns.
 
-    ``held``: (held views, 2) moments of the time that threads are held while calls are answered.
+    ``held``: (held views, 2) moments of the time that threads are held while calls are answered; ``request_ns``: how
+    long a request is under way, for what threads sleep in between.
     """
     b = dict(zip(BLOCK_NAMES, model.class_blocks.T, strict=True))
     count = np.maximum(b["count"], 1e-300)
@@ -79,22 +87,26 @@ def stations(model: Model, rate: float, arrivals_scv: float = 1.0, held: Floats 
     # Where both are priced, one share stands for both: of wake-ups and of turns begun, as these add to the time.
     turning = b["beginning"] / np.maximum(b["woken"], 1e-300) if b["beginning"].any() else None
     of_turns = rate * b["beginning"] / model.class_servers
+    class_cold = after_sleep(model, rate, count, request_ns) if model.cools else np.zeros(len(count))
+    cold, cooled = np.asarray(model.seen @ class_cold), b["cold"] * class_cold
     loops = np.flatnonzero(of_turns)  # event loops
     alone, begun, turn_in_line = np.ones(len(count)), np.ones(len(count)), np.ones(len(count))
     kept = np.ones(len(model.cores))
     last, moved, step = -1.0, 0.0, 1.0
     for _ in range(ITERATIONS):
-        cpu = _cpu(model, rate, woken, arrivals_scv, kept)
+        cpu = _cpu(model, rate, woken, cold, arrivals_scv, kept)
         raw = moments(cpu.wait)
         seen = model.class_nodes @ np.column_stack([raw[:, 0], raw[:, 1], cpu.turn_wait])
         w, variance, w2 = seen[:, 0], np.maximum(seen[:, 1] - seen[:, 0] ** 2, 0.0), seen[:, 2]
-        added = b["woken"] + b["woken_visits"] * w
+        added = b["woken"] + b["woken_visits"] * w + cooled
         awake = b["held"] + b["visits"] * w + b["turns"] * w2
         second_awake = b["held_second"] + 2 * b["held_visits"] * w + b["visits_second"] * w**2 + b["visits"] * variance
         if extra is not None:
             awake, second_awake = awake + extra[:, 0], second_awake + extra[:, 1]
         total = awake + class_woken * added
         second = second_awake + class_woken * (b["woken_second"] + 2 * b["woken_held"] + 2 * b["woken"] * w)
+        beside = 2 * (b["held"] + class_woken * b["woken"]) + cooled / model.class_alone
+        second += class_woken * cooled * beside / count
         mean = total / count
         scv = np.clip(second / count / np.maximum(mean, 1e-12) ** 2 - 1, 0.0, 50.0)
         rho = rate * total / model.class_servers
@@ -122,6 +134,7 @@ def stations(model: Model, rate: float, arrivals_scv: float = 1.0, held: Floats 
         left = np.clip(1 - model.node_tokens @ beyond / np.maximum(cpu.present, 1e-12), LEAST_KEPT, 1.0)
         kept = kept + step * (left - kept)
         woken = np.asarray(model.seen @ class_woken) if model.wakes else woken
+        cold = np.asarray(model.seen @ (class_woken * class_cold)) if model.cools else cold
         peak = float(max(cpu.rho.max(initial=0.0), rho.max(initial=0.0)))
         moving, last = peak - last, peak
         if max(abs(moving), abs(moved)) < CLOSE:  # twice: where it swings, the same may come once again by chance
@@ -146,13 +159,14 @@ def stations(model: Model, rate: float, arrivals_scv: float = 1.0, held: Floats 
         class_wait=spread(wait, waits, line, scv),
         class_memory=_memory(mean, model.class_servers, line, scv),
         woken=woken,
+        cold=cold,
         kept=before,
         straight=straight,
     )
 
 
 BLOCK_NAMES = ("count", "held", "held_second", "visits", "held_visits", "visits_second", "turns", "woken",
-               "woken_second", "woken_held", "woken_visits", "beginning")  # fmt: skip
+               "woken_second", "woken_held", "woken_visits", "beginning", "cold")  # fmt: skip
 
 
 @dataclass
@@ -166,13 +180,37 @@ class _Cpu:
     memory: Floats
 
 
-def _cpu(model: Model, rate: float, woken: Floats, arrivals_scv: float, kept: Floats) -> _Cpu:
+def after_sleep(model: Model, rate: float, count: Floats, request_ns: float) -> Floats:
+    """(g,) how much of what an endless sleep costs a message pays that finds its thread asleep, in the mean.
+
+    The first message of a request finds a thread that has slept since the request before, the others come evenly while
+    the request is under way, for ``request_ns``; those of other requests come in between. Sleeps are taken as
+    exponential: E[t / (t + half)] = 1 - x e^x E1(x), x = half / E[t].
+    """
+    messages = rate * count
+    first = np.minimum(model.class_alone, 1 / np.maximum(count, 1.0))
+    under_way = messages * first * request_ns
+
+    def share(awaited: Floats) -> Floats:
+        x = np.clip(model.half_ns * awaited, 1e-300, FARTHEST)
+        result: Floats = 1 - x * np.exp(x) * exp1(x)
+        return result
+
+    long = share(messages * (first + (1 - first) * under_way / (1 + under_way)))
+    short = share(1 / np.maximum(request_ns * first, 1.0) + messages)
+    return first * long + (1 - first) * short
+
+
+def _cpu(model: Model, rate: float, woken: Floats, cold: Floats, arrivals_scv: float, kept: Floats) -> _Cpu:
     asked = model.jobs
     if model.wakes:
         asked = asked + (model.woken_jobs * woken[:, None]).reshape(model.rows, model.slots, -1).sum(axis=1)
+    if model.cools:  # a visit becomes longer, there are not more of them
+        asked = asked.copy()
+        asked[:, 1] += (model.cold_jobs * cold).reshape(model.rows, model.slots).sum(axis=1)
     jobs, work, second, third, turns, turn_second, conserved = (model.to_node @ asked).T
     jobs, work = np.maximum(jobs, 1e-300), np.maximum(work, 1e-300)
-    mean = work / jobs
+    mean = np.maximum(work / jobs, 1e-9)
     rho = rate * work / model.cores
     full = np.minimum(rho, FULLEST)
     waits = probability_to_wait(model.cores, full, model.kinds_of_cores)
@@ -239,12 +277,16 @@ def times(model: Model, at: Stations, thread_wait: bool = True) -> Times:
         hop[:, 0] += first @ np.concatenate([q, q * w])
         hop[:, 1] += second @ np.concatenate([q, q**2])
         hop[:, 2] += third @ np.concatenate([q, q**2, q**3])
+    if model.cools:
+        hop[:, 0] += model.hop_cold @ at.cold
     rows = model.sequence_row
     local = s.base + s.asks[:, :1] * row_wait[rows] + s.asks[:, 2:3] * pool_wait[rows * model.slots + 1]
     local[:, 0] += s.asks[:, 1] * turn_wait[rows]
     if model.wakes:
         woken = at.woken[rows * model.slots + 1]
         local[:, 0] += woken * (s.asks[:, 3] + s.asks[:, 4] * row_wait[rows, 0])
+    if model.cools:
+        local[:, 0] += at.cold[rows * model.slots + 1] * s.asks[:, 5]
     behind = model.on_node @ at.cpu_behind
     call = np.zeros_like(hop)
     for level in model.levels:
@@ -309,11 +351,16 @@ def solve_at(model: Model, rate: float, arrivals_scv: float = 1.0) -> tuple[Stat
     """Stations and times; threads that are held while calls are answered are iterated."""
     at = stations(model, rate, arrivals_scv)
     result = times(model, at)
+    request_ns = 0.0
+    if model.cools:
+        request_ns = float(model.entry_share @ result.entry[:, 0])
+        at = stations(model, rate, arrivals_scv, request_ns=request_ns)
+        result = times(model, at)
     if not len(model.held_views):
         return at, result
     for _ in range(4):
         before = at.class_rho
-        at = stations(model, rate, arrivals_scv, result.held)
+        at = stations(model, rate, arrivals_scv, result.held, request_ns)
         if float(np.abs(at.class_wait[:, 0]).max(initial=0.0)) == 0.0:
             break
         settled = np.abs(at.class_rho - before).max() < 1e-3

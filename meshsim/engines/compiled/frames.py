@@ -109,20 +109,21 @@ def inherit_connection(S: State, frame: int, parent: int) -> None:
 
 
 @native
-def start_beside(S: State, parent: int, pc: int, detached: bool) -> None:
-    """A frame in the same pods: a branch that the parent will join, or detached work."""
+def start_beside(S: State, parent: int, pc: int, detached: bool, takes_token: bool) -> None:
+    """A frame in the same pods: a branch that the parent will join, or detached work, which may take its token."""
     F32, F64 = int32s(S, at.FRAMES), int64s(S, at.FRAMES)
     p = parent * WIDE
     frame = new_frame(S, F32[p + at.REQUEST], parent, pc, uint64s(S, at.FRAMES)[parent * at.FRAME + at.KEY])
     F64[frame * at.FRAME + at.HELD_SINCE] = F64[parent * at.FRAME + at.HELD_SINCE]
     f = frame * WIDE
-    F32[f + at.TO_SERVE] = F32[p + at.TO_SERVE]
+    F32[f + at.TO_SERVE] = 0 if F32[p + at.FLAGS] & at.WOKEN else F32[p + at.TO_SERVE]
     for place in range(3):
         F32[f + at.SOURCE + place] = F32[p + at.SOURCE + place]
     if fixed(S, at.ROUTED):
         inherit_connection(S, frame, parent)
     if detached:
         F32[f + at.FLAGS] = at.DETACHED
+    if takes_token:
         F32[f + at.BATCH], F32[p + at.BATCH] = F32[p + at.BATCH], -1
         if fixed(S, at.RESETTING):
             C32 = int32s(S, at.COLD)

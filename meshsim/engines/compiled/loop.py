@@ -256,7 +256,7 @@ def step(S: State, frame: int) -> None:
         p = pc * WIDE_INSTRUCTION
         op, place, when = P32[p + at.OP], P32[p + at.AT], P32[p + at.WHEN]
         if when != ALWAYS and not holds(S, when, frame, place, P32[p + at.OTHER]):
-            F32[f + at.PC] = pc + 1
+            F32[f + at.PC] = P32[p + at.TARGET] if op == DO_DETACH else pc + 1
         elif op in (DO_WORK, DO_MORE):
             F64[frame * at.FRAME + at.SINCE] = S[at.NOW]
             F64[frame * at.FRAME + at.LEFT] = gather_work(S, frame, pc)
@@ -305,7 +305,7 @@ def step(S: State, frame: int) -> None:
             end_frame(S, frame)
             return
         elif op in (DO_SPAWN, DO_DETACH):
-            start_beside(S, frame, pc + 1, op == DO_DETACH)
+            start_beside(S, frame, pc + 1, op == DO_DETACH, op == DO_DETACH and P32[p + at.SLOT] == 1)
             F32[f + at.PC] = P32[p + at.TARGET]
         elif op == DO_ATTEMPT:
             begin(S, frame, P32[p + at.SLOT])

@@ -52,11 +52,14 @@ STATION = 16
     TURN_ENDS,
 ) = range(11)  # fmt: skip
 SERVERS, FREE, PLACES, DOWN, PRESENT, TURNS, HEAD, TAIL, LENGTH = range(22, 31)
+ASLEEP_SINCE = SLICE_NS
+"""Of threads, which have no time slices: when the last of them fell asleep."""
 
 FRAME = 13
 KEY, ORDER, SINCE, BEGAN, HELD_SINCE, LEFT = range(6)
 PC, PARENT, CALL, SOURCE, DESTINATION, VIA, CHILDREN, FLAGS, NEXT, REQUEST, SPAN, TO_SERVE, RAN, BATCH = range(12, 26)
-"""BATCH: the last of a ring of frames, -1 for none."""
+"""BATCH: the last of a ring of frames, -1 for none. TO_SERVE of a WOKEN frame, whose thread serves nobody else in this
+turn: how long the thread slept, ns."""
 # Flags of a frame; the lowest three bits are its status.
 STATUS = 7
 JOINING, DETACHED, WOKEN, CHILD_FAILED, OPTIONAL, OVER, BEGUN, TURN, OPENED, CUT, CONNECTED, KEPT = (

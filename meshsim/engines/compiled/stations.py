@@ -13,6 +13,7 @@ from meshsim.engines.faults import NORMAL
 from meshsim.engines.frame import CLOCK
 from meshsim.engines.frame import FRAME as FRAME_EVENT
 from meshsim.engines.quota import BEHIND_FAULTS
+from meshsim.plan.laws import COLD, LONGEST_SLEEP
 from meshsim.plan.plan import CPU_SLOT, Op, Status, When
 
 WIDE = 2 * at.FRAME
@@ -22,7 +23,7 @@ TURN_ENDS_NOW = FRAME_EVENT << 60
 ALWAYS, SAME_NODE, WOKEN_THREAD, SAME_ZONE, FIRST_IN_TURN, NEW_CONNECTION = (
     int(when) for when in (When.ALWAYS, When.SAME_NODE, When.WOKEN, When.SAME_ZONE, When.TURN, When.NEW_CONNECTION)
 )
-MORE, RELEASE, WORK = int(Op.MORE), int(Op.RELEASE), int(Op.WORK)
+DETACH, MORE, RELEASE, WORK = int(Op.DETACH), int(Op.MORE), int(Op.RELEASE), int(Op.WORK)
 OVERFLOW, REFUSED, RESET = int(Status.OVERFLOW), int(Status.REFUSED), int(Status.RESET)
 
 
@@ -109,6 +110,9 @@ def part_ns(S: State, frame: int, instruction: int) -> int:
     P32, P64 = int32s(S, at.PROGRAM), int64s(S, at.PROGRAM)
     mean_ns = P64[instruction * at.INSTRUCTION + at.MEAN_NS]
     law = P32[instruction * WIDE_INSTRUCTION + at.LAW]
+    if law == COLD:
+        slept = int32s(S, at.FRAMES)[frame * WIDE + at.TO_SERVE]
+        return max(1, mean_ns * slept // (slept + P64[instruction * at.INSTRUCTION + at.AMOUNT]))
     if law < 0:
         return mean_ns
     stride = uint64s(S, at.PROGRAM)[instruction * at.INSTRUCTION + at.PURPOSE_STRIDE]
@@ -312,7 +316,8 @@ def acquire(S: State, frame: int, station: int) -> bool:
     fields[wide + at.FREE] -= 1
     holds_token(S, frame, station)
     F32[frame * WIDE + at.FLAGS] |= at.WOKEN | at.TURN
-    F32[frame * WIDE + at.TO_SERVE] = 0
+    slept = S[at.NOW] - int64s(S, at.STATIONS)[station * at.STATION + at.ASLEEP_SINCE]
+    F32[frame * WIDE + at.TO_SERVE] = min(slept, LONGEST_SLEEP)
     F32[frame * WIDE + at.PC] += 1
     return True
 
@@ -336,7 +341,7 @@ def release(S: State, station: int, frame: int, by_turn: bool) -> bool:
         fail(S, frame, RESET)
         return True
     if by_turn and (
-        F32[f + at.BATCH] >= 0 or (F32[f + at.TO_SERVE] and int32s(S, at.STATIONS)[station * WIDE_STATION + at.LENGTH])
+        F32[f + at.BATCH] >= 0 or (to_serve(S, frame) and int32s(S, at.STATIONS)[station * WIDE_STATION + at.LENGTH])
     ):
         int64s(S, at.FRAMES)[frame * at.FRAME + at.SINCE] = S[at.NOW]
         join_batch(S, frame)
@@ -403,6 +408,13 @@ def hand_back(S: State, frame: int) -> None:
 
 
 @inlined
+def to_serve(S: State, frame: int) -> int:
+    """So many of those in line does its thread still serve in this turn of its event loop."""
+    F32, f = int32s(S, at.FRAMES), frame * WIDE
+    return 0 if F32[f + at.FLAGS] & at.WOKEN else F32[f + at.TO_SERVE]
+
+
+@inlined
 def pass_on(S: State, station: int, frame: int) -> None:
     """The next in line gets the token at this instant; its thread is awake, and may begin a turn of its event loop.
 
@@ -410,7 +422,7 @@ def pass_on(S: State, station: int, frame: int) -> None:
     """
     fields, F32 = int32s(S, at.STATIONS), int32s(S, at.FRAMES)
     wide, f = station * WIDE_STATION, frame * WIDE
-    batch, left, line = F32[f + at.BATCH], F32[f + at.TO_SERVE], fields[wide + at.LENGTH]
+    batch, left, line = F32[f + at.BATCH], to_serve(S, frame), fields[wide + at.LENGTH]
     F32[f + at.BATCH] = -1
     core = -1
     if F32[f + at.FLAGS] & at.KEPT:
@@ -422,6 +434,7 @@ def pass_on(S: State, station: int, frame: int) -> None:
         batch = -1
     if line == 0:
         fields[wide + at.FREE] += 1
+        int64s(S, at.STATIONS)[station * at.STATION + at.ASLEEP_SINCE] = S[at.NOW]
         if core >= 0:
             next_turn(S, core)
         return
@@ -451,7 +464,8 @@ def works_next(S: State, frame: int) -> bool:
     P32 = int32s(S, at.PROGRAM)
     pc = int32s(S, at.FRAMES)[frame * WIDE + at.PC]
     while not part_is_done(S, frame, pc):
-        pc += 1
+        p = pc * WIDE_INSTRUCTION
+        pc = P32[p + at.TARGET] if P32[p + at.OP] == DETACH else pc + 1
     op = P32[pc * WIDE_INSTRUCTION + at.OP]
     return op in (MORE, WORK)
 

@@ -32,6 +32,8 @@ using Column = std::vector<Int>;
 enum Op : Small { WORK, WAIT, ACQUIRE, RELEASE, START, SPAWN, JOIN, DETACH, BODY, RETURN, END, MORE };
 enum When : Small { ALWAYS, SAME_NODE, OTHER_NODE, WOKEN, SAME_ZONE, OTHER_ZONE };
 enum Place : Small { SOURCE, DESTINATION, VIA };
+constexpr Small COLD = -2;  // law of work that is more the longer its thread has slept
+constexpr Int LONGEST_SLEEP = (Int{1} << 31) - 1;
 constexpr Small CPU_SLOT = 0, THREADS_SLOT = 1;
 constexpr std::size_t MANY_STATIONS = 1 << 12;
 
@@ -102,7 +104,7 @@ struct Line {
 
 struct Station {
     Int slice_ns = 0, arrivals = 0, completions = 0, seen_at = 0, present_ns = 0, busy_ns = 0, sojourn_ns = 0;
-    Int entry_times = 0, turns_ns = 0, turn_ends = 0;
+    Int entry_times = 0, turns_ns = 0, turn_ends = 0, asleep_since = 0;
     Small servers = 0, free = 0, present = 0, turns = 0;
     Line line;
 
@@ -136,6 +138,7 @@ struct Frame {
     Small pc = 0, parent = -1, call = -1;
     std::array<Small, 3> pods{};
     Small children = 0, next = -1, request = 0, ran = 0;
+    Small slept = 0;
     bool joining = false, detached = false, woken = false, kept = false;
 };
 
@@ -380,6 +383,7 @@ class Engine {
     }
 
     Int time_of(const Frame& frame, const Instruction& i) const {
+        if (i.law == COLD) return std::max(Int{1}, i.mean_ns * frame.slept / (frame.slept + i.amount));
         if (i.law < 0) return i.mean_ns;
         return std::max(Int{1}, (i.mean_ns * draw_unit(i.law, mix(frame.key ^ i.stride)) + HALF) >> FRACTION_BITS);
     }
@@ -605,6 +609,7 @@ class Engine {
         }
         --pool.free;
         frame.woken = true;
+        frame.slept = small(std::min(now_ - pool.asleep_since, LONGEST_SLEEP));
         ++frame.pc;
         return true;
     }
@@ -617,6 +622,7 @@ class Engine {
         ++frame.pc;
         if (pool.line.length == 0) {
             ++pool.free;
+            pool.asleep_since = now_;
             if (core != nullptr) next_turn(*core);
             return;
         }
@@ -636,7 +642,7 @@ class Engine {
 
     bool works_next(const Frame& frame) const {
         Small pc = frame.pc;
-        while (!holds(frame, instruction(pc))) ++pc;
+        while (!holds(frame, instruction(pc))) pc = instruction(pc).op == DETACH ? instruction(pc).target : pc + 1;
         return instruction(pc).op == WORK || instruction(pc).op == MORE;
     }
 
@@ -647,7 +653,7 @@ class Engine {
             Frame& frame = frames_[number];
             const Instruction& i = instruction(frame.pc);
             if (!holds(frame, i)) {
-                ++frame.pc;
+                frame.pc = i.op == DETACH ? i.target : frame.pc + 1;
                 continue;
             }
             switch (i.op) {
