@@ -60,7 +60,7 @@ def one_call(
         if i.op == Op.DETACH:
             later = number + i.skip
         passes += i.op == Op.ACQUIRE
-        if i.when == skipped or i.tag is None:
+        if i.when == skipped or i.tag is None or i.law[0] == "cold":  # as if it had not slept for long
             continue
         operations.add(i.tag.operation)
         cpu += i.mean_ns if i.op in (Op.WORK, Op.MORE) else 0
