@@ -386,7 +386,8 @@ def price(cost: Cost) -> str:
     """'12 µs CPU + 0.4 ns/B per message'."""
     parts = []
     if cost.cpu_ns:
-        parts.append(f"{_time(cost.cpu_ns)} CPU")
+        cold = f", half of it after {cost.cv:g} ms," if cost.law == "cold" else ""
+        parts.append(f"{_time(cost.cpu_ns)} CPU{cold}")
     if cost.cpu_ns_per_byte:
         parts.append(f"{numbers.digits(cost.cpu_ns_per_byte)} ns/B CPU")
     if cost.wait_ns:

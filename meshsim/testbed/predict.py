@@ -7,7 +7,7 @@ the clients are the generator's connections.
 
 One thing no cost book knows, because it belongs to the programs of the testbed; it is taken from the scenario
 ``BASELINE`` and put into every other (``OwnWork``): what generator and server do for a request besides their sockets
-and what they are told to compute. All else comes from the cost books.
+and what they are told to compute, and by how much the generator's timer is late. All else comes from the cost books.
 """
 
 from __future__ import annotations
@@ -47,6 +47,8 @@ class OwnWork:
     generator_us: float
     """For a request and its answer."""
     server_us: float
+    late_us: float = 0.0
+    """The generator sends so much after the moment at which a request was due, off the CPU, besides its wake-up."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,7 @@ def predict(
     case: Case, rps: float, own: OwnWork, costs: Costs, *, requests: int = REQUESTS, cores: int | None = None
 ) -> Prediction:
     """Simulate a scenario at a rate; 0: closed loop of ``CLIENTS`` clients. ``cores``: this host's, where left out."""
+    own = own if rps else replace(own, late_us=0.0)  # in a closed loop an answer sets off the next request, no timer
     load = Load(rps=rps, overload="simulate") if rps else Load(closed=Closed(clients=CLIENTS), overload="simulate")
     run = Run(requests=requests, warmup=0.2, seed=11)
     scenario = case.scenario.model_copy(update={"load": load, "run": run})
@@ -92,15 +95,18 @@ def with_own_work(case: Case, own: OwnWork) -> Application:
     """
     generators = {service.name for service in case.generators}
     services = [
-        _working(service, own.generator_us / 2 if service.name in generators else own.server_us, own.server_us / 2)
+        _working(service, own.generator_us / 2, own.server_us / 2, own.late_us)
+        if service.name in generators
+        else _working(service, own.server_us, own.server_us / 2)
         for service in case.application.services
     ]
     return case.application.model_copy(update={"services": services})
 
 
-def _working(service: Service, first_us: float, answer_us: float) -> Service:
+def _working(service: Service, first_us: float, answer_us: float, late_us: float = 0.0) -> Service:
     endpoint = service.endpoints[0]
-    steps = [_compute(first_us)]
+    late = [Step(wait=Duration(mean_us=late_us, law="constant"))] if late_us > 0 else []
+    steps = [*late, _compute(first_us)]
     for step in endpoint.steps:
         calls = Endpoint(name="only", steps=[step]).calls()
         steps += [step, _compute(answer_us * len(calls))] if calls else [step]

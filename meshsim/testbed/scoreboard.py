@@ -11,6 +11,7 @@ from scipy.stats import binom
 from meshsim.costs.books import Costs
 from meshsim.measure.bench import NOISY_CORES
 from meshsim.measure.experiment import Sample, Samples
+from meshsim.plan.wakeups import WAKEUP
 from meshsim.results.rows import Estimate
 from meshsim.results.scoreboard import QUANTITIES, Quantity, RatioRow, ScoreRow
 from meshsim.testbed.predict import OwnWork, Prediction
@@ -31,7 +32,7 @@ def experiment_of(case: Case) -> str:
 
 def own_work(samples: Samples, costs: Costs) -> OwnWork | None:
     """From the baseline: what the programs use in closed loop, where they do not sleep, less their sockets by the book
-    and what they are told to compute.
+    and what they are told to compute; at the lowest rate, how late the generator is, less its wake-up by the book.
     """
     name = f"{PREFIX}{BASELINE}"
     closed = {s.round: s.values for s in undisturbed(samples.of(name, load=SATURATED))}
@@ -46,7 +47,10 @@ def own_work(samples: Samples, costs: Costs) -> OwnWork | None:
         median(values[f"cpu_ns.application.{who}"] / 1000 - told for values in closed.values()) - sockets_us
         for who, told in (("generator", 0.0), ("server", next(iter(closed.values()))["compute_us"]))
     )
-    return OwnWork(max(0.1, generator), max(0.1, server))
+    sleepy = undisturbed(samples.of(name, load=LOADS[0]))
+    late_us = median(sample.values["lag_p50_ns"] for sample in sleepy) / 1000 if sleepy else 0.0
+    wakeup_us = costs[WAKEUP].wait_ns / 1000 if WAKEUP in costs else 0.0
+    return OwnWork(max(0.1, generator), max(0.1, server), max(0.0, late_us - wakeup_us))
 
 
 def rates(samples: Samples, case: Case) -> dict[float | str, float]:

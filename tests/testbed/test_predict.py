@@ -72,7 +72,7 @@ def test_the_entry_into_the_generator_costs_nothing() -> None:
     )
     seen = without.cpu_ns.sum() / without.measured
     assert seen == pytest.approx(kernel_ns + 5000 + 200 + 3 * COSTS["kernel.wakeup"].cpu_ns, rel=0.02)
-    assert with_it.cpu_ns.sum() > 1.2 * without.cpu_ns.sum()
+    assert with_it.cpu_ns.sum() > 1.15 * without.cpu_ns.sum()
 
 
 def test_event_loops_that_sleep_are_woken_at_low_load_and_not_in_closed_loop() -> None:
@@ -138,8 +138,10 @@ def test_own_work_is_found_again_in_samples_made_from_it() -> None:
             "sleeps.generator": sleeps * 0.7,
             "sleeps.application.server": sleeps * 0.3,
             "compute_us": 5.0,
+            "lag_p50_ns": 12_000.0 + 1000.0 * number,
         }
         samples.append(Sample(f"testbed.{BASELINE}", 0, {"load": load, "rps": number}, values))
     found = own_work(Samples(samples), COSTS)
     assert found is not None
     assert (found.generator_us, found.server_us) == (pytest.approx(2.0), pytest.approx(3.0))
+    assert found.late_us == pytest.approx(13.0 - COSTS["kernel.wakeup"].wait_ns / 1000)  # as at the lowest rate
