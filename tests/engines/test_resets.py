@@ -156,3 +156,11 @@ def test_branches_of_who_was_reset_leave_its_connection_alone() -> None:
     assert spans(result)[2:] == [(2, 0, 1000, 7, True), (3, 0, 1000, 7, False), (4, 0, 1000, 7, False)]
     assert result.counts["connections"] == 100
     ok(result)
+
+
+def test_very_many_streams_may_be_reset_at_once() -> None:
+    """More of them stand in line for a core than one step of the compiled engine records otherwise."""
+    app = application(service("a", [call("b")]), service("b", [constant(1000)]))
+    burst = {"arrivals": "constant", "load": {"burst": 800}, "resilience": [rule(timeout_ms=0.3, **RESET)]}
+    result = run(plan(app, 800, **burst), 1600)
+    assert result.counts["resets"] == 1600

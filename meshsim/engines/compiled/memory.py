@@ -107,12 +107,15 @@ class Memory:
     def _limits(self) -> None:
         """One step starts few frames, but may touch all that stand in a line or were served in a turn, or set off a
         period's worth of turns."""
+        while self.rows["FRAMES"] < 2 * self.starts:
+            self._allocate("FRAMES", 2 * self.rows["FRAMES"])
         frames = self.rows["FRAMES"]
         at_once = self[at.CLIENTS] + len(self.arrays["INBOX"]) // 4  # events that the loop begins with
         slack = {
             "FRAMES": self.starts, "REQUESTS": 2, "TRIES": 2,
             "NODES": max(at_once, 4 * self.starts + (frames if self[at.PERIOD_NS] else 0)),
-            "SPANS": self.starts, "SEGMENTS": 2 * self.stretch + (frames if self[at.FAULTY] or self.by_turn else 0),
+            "SPANS": self.starts,
+            "SEGMENTS": 2 * self.stretch + (frames if self[at.FAULTY] or self[at.RESETTING] or self.by_turn else 0),
         }  # fmt: skip
         for name, need in slack.items():
             while self.rows[name] < 2 * need:
