@@ -6,6 +6,7 @@ GLOSSARY = {
     "ambient": "Istio without sidecars: a ztunnel on every node, and a waypoint where requests must be understood.",
     "calibrated": "A cost that was fitted to measurements, with the error of the fit.",
     "circuit breaker": "Stops sending to a service that has too much to do, or fails too often.",
+    "cold caches": "What a thread needs and no longer finds near its core when it has slept for long: it works more.",
     "conntrack": "The kernel's table of connections; with iptables each packet looks itself up in it.",
     "cost book": "A file that says what each small operation costs, where that figure comes from, how sure it is.",
     "critical path": "The part of a request that its answer had to wait for: of calls made together, the last.",

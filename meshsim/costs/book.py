@@ -29,7 +29,7 @@ class Evidence(Strict):
 
 
 class Cost(Strict):
-    """One operation. Times are means in nanoseconds; ``standard_error`` is relative to them."""
+    """One operation. Times are means in nanoseconds (of law cold the most); ``standard_error`` is relative to them."""
 
     operation: Annotated[str, Field(pattern=r"^[a-z0-9]+([.-][a-z0-9]+)*$")]
     unit: Annotated[str, Field(description="Of what it is the cost: message, wake-up, proxy, cluster, node …")]
@@ -68,6 +68,10 @@ class Cost(Strict):
     def _costs_something_or_says_nothing(self) -> Cost:
         if self.law not in ("once-in", "cold") and self.cv > 10:
             raise ValueError(f"{self.operation}: cv {self.cv:g} received; at most 10, but for law once-in or cold")
+        if (self.law == "cold") != self.operation.endswith(".cold"):
+            raise ValueError(
+                f"{self.operation}: law {self.law} received; operations .cold have law cold, and no others"
+            )
         if self.law == "cold" and (self.wait_ns or self.wait_ns_per_byte):
             raise ValueError(f"{self.operation}: a law of cold is for work; waiting received")
         if self.source == "assumed" and self.standard_error < 0.3:

@@ -11,7 +11,9 @@ MISSING = [
     "Nodes that come and go, and pods that move from one to another.",
     "Discounts, storage, load balancers and everything else on a cloud bill but nodes and traffic between zones.",
     "Anything else on the same nodes: noise from other workloads and from the hypervisor.",
-    "That an Envoy passes on at once what it has read in a turn of its event loop: here each request moves on alone.",
+    "That a pod with larger CPU requests gets more of a busy node: requests decide where pods fit, no more.",
+    "That an application's own work finds its data cold after a long sleep; what kernel and proxies do for it does.",
+    "Limits of memory: what does not fit a node is refused, nothing is killed while it runs.",
 ]
 """No scenario can ask for these."""
 UNLESS_ASKED = [

@@ -53,7 +53,7 @@ def lanes(spans: Sequence[Span]) -> list[list[Span]]:
 def _name(span: Span, plan: Plan) -> str:
     if span.call >= 0:
         return plan.call_names[span.call]
-    return "after the answer" if span.detached else "branch"
+    return "beside" if span.detached else "branch"
 
 
 def _about(span: Span) -> dict[str, Any]:

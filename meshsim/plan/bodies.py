@@ -68,9 +68,10 @@ def body(endpoint: Endpoint, blocking: bool, wakeups: Wakeups | None = None) -> 
     """Program of an endpoint: see ``Body`` and ``Bodies``."""
     writer = _Writer(blocking, wakeups)
     woken = writer.wake(When.WOKEN) if blocking else []
-    steps = writer.steps(endpoint.steps)
+    computes_first = bool(endpoint.steps) and endpoint.steps[0].compute is not None
+    steps = [*([] if computes_first else writer.read()), *writer.steps(endpoint.steps)]
     if blocking:
-        steps = [*woken, *steps]
+        steps = [*fused([*woken, *steps[:1]]), *steps[1:]]  # its first work is done before the thread leaves the core
         steps = [_thread(Op.ACQUIRE), *failing(steps, len(steps)), _thread(Op.RELEASE)]
         steps[0] = steps[0]._replace(skip=len(steps) - 1)
     else:
@@ -112,9 +113,18 @@ class _Writer:
 
     def steps(self, steps: list[Step]) -> Program:
         program: Program = []
-        for step in steps:
+        for number, step in enumerate(steps, 1):
+            following = steps[number] if number < len(steps) else None
             program += self.step(step)
+            if step.compute is None and step.wait is None and (following is None or following.compute is None):
+                program += self.read()
         return program
+
+    def read(self) -> Program:
+        """An async thread reads what has come, and does not compute behind it (else it is woken for that)."""
+        if self.blocking or self.wakeups is None:
+            return []
+        return [_thread(Op.ACQUIRE), *self.wake(When.WOKEN), _thread(Op.RELEASE)]
 
     def step(self, step: Step) -> Program:
         if step.compute is not None:

@@ -26,32 +26,47 @@ class FaultKind(IntEnum):
 
 
 def fault_rows(
-    scenario: Scenario, deployment: Deployment, first_pod: Ints, pod_station: Ints, slot_workers: Ints
+    scenario: Scenario,
+    deployment: Deployment,
+    first_pod: Ints,
+    first_waypoint: Ints,
+    pod_station: Ints,
+    slot_workers: Ints,
 ) -> Ints:
     """(f, 5) start ns, end ns, kind, where, value; MeshsimError for a victim that is not there."""
     rows = [
         [
             round(f.at_s * 1e9),
             round((f.at_s + f.for_s) * 1e9),
-            *_hit(f, deployment, first_pod, pod_station, slot_workers),
+            *_hit(f, deployment, first_pod, first_waypoint, pod_station, slot_workers),
         ]
         for f in scenario.faults
     ]
     return np.array(sorted(rows), np.int64).reshape(len(rows), 5)
 
 
-def _hit(fault: Fault, deployment: Deployment, first_pod: Ints, pod_station: Ints, slot_workers: Ints) -> list[int]:
+def _hit(
+    fault: Fault,
+    deployment: Deployment,
+    first_pod: Ints,
+    first_waypoint: Ints,
+    pod_station: Ints,
+    slot_workers: Ints,
+) -> list[int]:
     pod = -1
+    waypoint = fault.kind == "proxy-crash" and any(
+        proxy.name == fault.proxy and proxy.placed == "waypoint" for proxy in deployment.dataplane.proxies
+    )
     if fault.service is not None:
         names = [service.name for service in deployment.application.services]
         if fault.service not in names:
             raise MeshsimError(f"faults: unknown service {fault.service!r}; {choices(fault.service, names)}")
         number = names.index(fault.service)
-        if fault.replica > deployment.service_pods[number]:
-            raise MeshsimError(
-                f"faults: replica {fault.replica} of {fault.service} received; it has {deployment.service_pods[number]}"
-            )
-        pod = int(first_pod[number]) + fault.replica - 1
+        replicas = deployment.waypoint_pods if waypoint else deployment.service_pods[number]
+        if fault.replica > replicas:
+            whose = f"{fault.proxy} of {fault.service}" if waypoint else fault.service
+            raise MeshsimError(f"faults: replica {fault.replica} of {whose} received; it has {replicas}")
+        pod = int((first_waypoint if waypoint else first_pod)[number]) + fault.replica - 1
     if fault.kind == "slow-pod":
         return [FaultKind.SLOW, pod, round(fault.factor * 1024)]
     if fault.kind == "errors":
@@ -63,10 +78,12 @@ def _hit(fault: Fault, deployment: Deployment, first_pod: Ints, pod_station: Int
         said = choices(str(fault.proxy), list(proxies)) if proxies else f"{deployment.dataplane.name} has none"
         raise MeshsimError(f"faults: unknown proxy {fault.proxy!r}; {said}")
     slot = FIRST_PROXY_SLOT + proxies[fault.proxy]
-    on_node = deployment.dataplane.proxies[proxies[fault.proxy]].placed == "node"
-    if on_node != (fault.node is not None):
-        where = "serves a node: name the `node`" if on_node else "stands in a pod: name the `service`"
-        raise MeshsimError(f"faults: {fault.proxy} {where}")
+    placed = deployment.dataplane.proxies[proxies[fault.proxy]].placed
+    if placed == "library":
+        raise MeshsimError(f"faults: {fault.proxy} is a part of the application: a pod-crash takes both")
+    if (placed == "node") != (fault.node is not None):
+        where = {"node": "serves a node: name the `node`", "waypoint": "serves a service: name the `service`"}
+        raise MeshsimError(f"faults: {fault.proxy} {where.get(placed, 'stands in a pod: name the `service`')}")
     if fault.node is not None:
         if fault.node > deployment.nodes:
             raise MeshsimError(f"faults: node {fault.node} received; there are {deployment.nodes}")

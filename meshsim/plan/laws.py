@@ -74,13 +74,13 @@ def cold_ns(most_ns: int, slept_ns: int, half_ns: int) -> int:
 
 @lru_cache(maxsize=256)
 def law_table(law: str, cv: float) -> Ints | None:
-    """Table of a named law with coefficient of variation ``cv``; None for a constant and for what depends on sleep.
+    """Table of a named law with coefficient of variation ``cv``; None for a constant.
 
-    Laws: constant, cold, exponential (cv is 1), uniform (from 0 to twice the mean), lognormal, gamma, hyperexponential
+    Laws: constant, exponential (cv is 1), uniform (from 0 to twice the mean), lognormal, gamma, hyperexponential
     (two phases with balanced means; cv must exceed 1), and once-in (one draw in ``cv`` is ``cv`` times the mean, the
     others are nothing). ValueError for another name or a cv that the law cannot have.
     """
-    if law in ("constant", "cold"):
+    if law == "constant":
         return None
     if law == "exponential":
         return tabulate(lambda t: -np.log(t))

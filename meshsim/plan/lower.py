@@ -39,7 +39,6 @@ from meshsim.scenario.scenario import Scenario
 
 WHOLE = 1 << 32
 """A probability of one, in the fixed point of START and of the entries."""
-"""Of a thread of an application. A book that does not price it has it in what a socket costs."""
 JUMPS = (Op.SPAWN, Op.DETACH, Op.ATTEMPT, Op.JOIN, Op.ACQUIRE, Op.RELEASE, Op.CONNECT, Op.LIMIT)
 """Instructions whose target is an instruction; it lies so many behind them as ``skip`` says."""
 LONGEST = 1 << 62
@@ -73,7 +72,7 @@ def _amount(i: Instruction) -> int:
     if i.op == Op.RELEASE:
         return int(i.by_turn)
     if i.law[0] == "cold":
-        return round(i.law[1] * 1e6)
+        return max(1, round(i.law[1] * 1e6))
     return round(i.probability * WHOLE)
 
 
@@ -254,7 +253,7 @@ def _lower(application: Application, dataplane: DataPlane, machine: Machine, sce
         exponential_law=exponential,
         routes=routes,
         quotas=quotas.rows(stations.pod_station),
-        faults=fault_rows(scenario, deployment, first_pod, stations.pod_station, stations.slot_workers),
+        faults=fault_rows(scenario, deployment, first_pod, first_via, stations.pod_station, stations.slot_workers),
         autoscalers=autoscaler_rows(at_start, dataplane, scenario, ups),
         scale_ups=ups,
         slot_workers=stations.slot_workers,

@@ -66,6 +66,11 @@ def place(groups: Sequence[PodRequest], machine: Machine, daemons: Sequence[Reso
     and with ``nodes: auto`` onto further nodes when there is none.
     """
     room = _room_for_pods(machine, daemons)
+    if room.pods < 1:
+        raise PlacementError(
+            f"a {machine.name} may run {machine.max_pods} pods, as many as run on each node for the data plane: "
+            "no room is left for others; choose a machine with more max_pods"
+        )
     for group in groups:
         if group.cores > room.cores or group.memory_mib > room.memory_mib:
             raise PlacementError(

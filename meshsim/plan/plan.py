@@ -206,12 +206,12 @@ class Plan:
     """START: the call. SPAWN, DETACH, ATTEMPT: where to go on. Others: where the frame goes on when this fails."""
     mean_ns: Ints
     law: Ints
-    """Row of ``laws``; -1 for a constant."""
+    """Row of ``laws``; -1 for a constant, -2 for what cold caches cost (``meshsim.plan.laws.COLD``)."""
     tag: Ints
     purpose: Ints
     """Key of the random number: the same operation at the same place of the call tree draws the same number."""
     amount: Ints
-    """START, CONNECT: a probability, times 2**32. RELEASE: 0 or ``BY_TURN``."""
+    """START, CONNECT: a probability, times 2**32. RELEASE: 0 or ``BY_TURN``. Of law COLD: sleep for half of it, ns."""
 
     # calls (entries come first) and entries
     call_program: Ints

@@ -101,6 +101,8 @@ def entries(plan: Plan) -> list[str]:
 def lone_request(prepared: Prepared, entry: str = "") -> Lone:
     """A request that comes in at ``entry`` (the first one where left out) and meets nobody.
 
+    It comes one gap between arrivals after the beginning: so long has everything slept.
+
     MeshsimError for an entry that the application does not have, or where the prepared scenario cannot be lowered.
     """
     plan = prepared.plan

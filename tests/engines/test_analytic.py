@@ -224,6 +224,26 @@ def test_cold_caches_are_near_theory(rho: float) -> None:
     assert answer.cores_by_tag[tag] == pytest.approx(seen, rel=0.05)
 
 
+@pytest.mark.parametrize("model", ["async", "thread-per-request"])
+def test_cold_caches_make_others_wait_for_the_core(model: str) -> None:
+    book = costs(kernel__wakeup={}, kernel__cold={"cpu_ns": 400_000, "law": "cold", "cv": 0.1})
+    app = application(service("a", [compute(400)], concurrency={"model": model, "threads": 1000}))
+    lowered = plan(app, 800, book=book)
+    seen = simulate(lowered, 60_000, seed=1, sample=0).latency.mean() / 1000
+    answer = analytic.solve(lowered)
+    assert answer.mean_us == pytest.approx(seen, rel=0.06)
+    # Negative control: visits that are longer, and no more variable than those of warm caches.
+    busy = float(answer.utilisation.max())
+    assert busy / 800e-6 + 800e-6 * 2 * 400**2 / (2 * (1 - busy)) < 0.8 * seen
+
+
+def test_the_cpu_of_wake_ups_counts_where_nobody_waits_for_them() -> None:
+    lowered = plan(
+        application(service("a", [compute(100)])), 1000, cores=2, book=costs(kernel__wakeup={"cpu_ns": 100_000})
+    )
+    assert float(analytic.solve(lowered).cores_by_tag.sum()) == pytest.approx(0.2, rel=0.01)
+
+
 @pytest.mark.parametrize("rho", [0.3, 0.7])
 @pytest.mark.parametrize("workers", [1, 3])
 def test_the_wait_for_the_end_of_a_turn_is_near_simulation(rho: float, workers: int) -> None:

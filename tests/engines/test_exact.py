@@ -224,17 +224,24 @@ def test_waking_a_thread_delays_by_its_wait_alone_and_its_work_goes_on_beside() 
     )
     app = application(service("a", [call("b")]), service("b", [constant(20)]))
     plan_ = plan(app, 1000, cores=4, book=book, arrivals="constant")
-    # A request each millisecond; b's thread gets it after 4 us and was done with the one before 51 us after that: of
-    # 1000 - 51 us of sleep 50 x 949 / 1949 = 24 us of work. The waiting is the wake-up's; to read it is not waited again.
+    # A request each millisecond. Each thread is woken 7 us after its message was read, and works 24 us more for having
+    # slept most of it: a's when the request comes, b's for the call, and a's again for the answer, after 63 us of sleep:
+    # 50 x 63 / 1063 = 2 us. The waiting is the wake-up's; to read a message is not waited for again.
     assert log(run(plan_), 3) == [
         (0, "WORK", "kernel.tcp.receive", 0, 2, 2),
-        (1, "WORK", "kernel.tcp.receive", 2, 4, 2),
-        (1, "WAIT", "kernel.wakeup", 4, 11, 0),
-        (2, "WORK", "kernel.wakeup", 4, 34, 30),
-        (1, "WORK", "kernel.cold", 11, 35, 24),
-        (1, "WORK", "application.compute", 35, 55, 20),
-        (0, "JOIN", "", 2, 57, 0),
-        (1, "WORK", "kernel.tcp.receive", 55, 57, 2),
+        (0, "WAIT", "kernel.wakeup", 2, 9, 0),
+        (0, "WORK", "kernel.cold", 9, 32, 23),
+        (1, "WORK", "kernel.wakeup", 2, 32, 30),
+        (2, "WORK", "kernel.tcp.receive", 32, 34, 2),
+        (2, "WAIT", "kernel.wakeup", 34, 41, 0),
+        (3, "WORK", "kernel.wakeup", 34, 64, 30),
+        (2, "WORK", "kernel.cold", 41, 66, 24),
+        (2, "WORK", "application.compute", 66, 86, 20),
+        (0, "JOIN", "", 32, 88, 0),
+        (2, "WORK", "kernel.tcp.receive", 86, 88, 2),
+        (0, "WAIT", "kernel.wakeup", 88, 95, 0),
+        (0, "WORK", "kernel.cold", 95, 97, 2),
+        (4, "WORK", "kernel.wakeup", 88, 118, 30),
     ]
     # Where no book prices the wake-up of a thread, it is in the waiting of what it reads.
     plain = plan(
@@ -243,16 +250,33 @@ def test_waking_a_thread_delays_by_its_wait_alone_and_its_work_goes_on_beside() 
     assert [line[2] for line in log(run(plain), 3) if line[1] == "WAIT"] == ["kernel.tcp.receive"] * 3
 
 
-def test_a_thread_that_is_not_woken_has_no_work_beside_and_keeps_its_core() -> None:
+def test_a_blocking_thread_works_off_its_cold_caches_without_leaving_the_core() -> None:
+    book = costs(kernel__wakeup={"wait_ns": 7_000}, kernel__cold={"cpu_ns": 50_000, "law": "cold", "cv": 1.0})
+    latency = [
+        latencies(run(plan(application(service("a", [constant(20)], concurrency=model)), 1000, book=book)))
+        for model in ({"model": "async", "threads": 9}, {"model": "thread-per-request", "threads": 9})
+    ]
+    assert latency[0] == latency[1]
+
+
+def test_a_thread_that_is_not_woken_has_no_work_beside() -> None:
     book = costs(kernel__wakeup={"cpu_ns": 30_000, "wait_ns": 7_000})
     app = application(
         service("front", [{"parallel": [call("a"), call("a")]}]),
         service("a", [constant(100)], concurrency={"model": "async", "threads": 1}),
     )
-    lines = log(run(plan(app, 1000, cores=4, book=book, arrivals="constant")), 3)
-    assert [(what, a, b) for _, op, what, a, b, _ in lines if op == "WORK"] == [
-        ("kernel.wakeup", 0, 30), ("application.compute", 7, 107), ("application.compute", 107, 207),
-    ]  # fmt: skip
+    assert log(run(plan(app, 1000, cores=4, book=book, arrivals="constant")), 3) == [
+        (0, "WAIT", "kernel.wakeup", 0, 7, 0),  # front's thread, for the request
+        (2, "WAIT", "kernel.wakeup", 7, 14, 0),  # a's, for the first call
+        (1, "WORK", "kernel.wakeup", 0, 30, 30),
+        (4, "WORK", "kernel.wakeup", 7, 37, 30),
+        (2, "WORK", "application.compute", 14, 114, 100),
+        (3, "ACQUIRE", "application.threads", 7, 114, 0),  # the second finds a's thread awake
+        (0, "JOIN", "", 7, 214, 0),
+        (3, "WORK", "application.compute", 114, 214, 100),
+        (0, "WAIT", "kernel.wakeup", 214, 221, 0),  # front's, for the answers
+        (5, "WORK", "kernel.wakeup", 214, 244, 30),
+    ]
 
 
 TURNS = costs(

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from test_exact import constant, run, sidecar
 from test_resilience import CONSTANT, ok, spans, wait
 from worlds import application, call, costs, plan, service
 
 from meshsim.results.run import RunResult
+from meshsim.scenario.base import MeshsimError
 from meshsim.scenario.dataplane import DataPlane
 
 
@@ -76,6 +78,34 @@ def test_a_node_proxy_takes_its_whole_node_with_it_a_sidecar_only_its_pod() -> N
     assert pod.failures["REFUSED"] == 10
     ok(node)
     ok(pod)
+
+
+def test_a_waypoint_takes_all_calls_to_what_it_serves_with_it_and_no_others() -> None:
+    app = application(
+        service("a", [{"parallel": [call("b", optional=True), call("c", optional=True)]}]),
+        service("b", []), service("c", []),
+    )  # fmt: skip
+    book = costs(proxy__box__http1__request={"cpu_ns": 1_000})
+    proxy = {"name": "box", "software": "box", "placed": "waypoint", "layer": "L7", "workers": 1, "telemetry": False,
+             "terminates_mtls": False, "capture": "explicit", "replicas": 2, "waypoint_for": "service"}  # fmt: skip
+    ambient = DataPlane.model_validate({"schema": "meshsim/dataplane/1", "name": "w", "title": "t", "summary": "s", "proxies": [proxy]})  # fmt: skip
+    fault = {"kind": "proxy-crash", "proxy": "box", "service": "b", "at_s": 0.095, "for_s": 0.1}
+    result = run(plan(app, 100, **CONSTANT, nodes=1, book=book, dataplane=ambient, faults=[fault]))
+    # One of two waypoints of b: of ten calls to b about half are refused. a and c go on.
+    assert failed(result) == []
+    assert 1 <= result.failures["REFUSED"] <= 9
+    ok(result)
+    with pytest.raises(MeshsimError, match="replica 3 of box of b received; it has 2"):
+        plan(app, 100, **CONSTANT, book=book, dataplane=ambient, faults=[{**fault, "replica": 3}])
+    with pytest.raises(MeshsimError, match="box serves a service: name the `service`"):
+        plan(app, 100, **CONSTANT, book=book, dataplane=ambient, faults=[{**fault, "service": None, "node": 1}])
+
+
+def test_a_library_has_no_crash_of_its_own() -> None:
+    fault = {"kind": "proxy-crash", "proxy": "box", "service": "a", "at_s": 0.095, "for_s": 0.1}
+    library = sidecar(placed="library", capture="in-process")
+    with pytest.raises(MeshsimError, match="box is a part of the application: a pod-crash takes both"):
+        plan(application(service("a", [])), 100, **CONSTANT, book=costs(), dataplane=library, faults=[fault])
 
 
 def test_a_crash_takes_what_a_worker_had_served_and_not_sent() -> None:

@@ -56,6 +56,11 @@ def test_a_pod_larger_than_a_node_is_refused_with_both_sizes() -> None:
         place([pods(1, 5.0)], machine(4), [], cluster())
 
 
+def test_pods_of_every_node_that_leave_no_room_are_named() -> None:
+    with pytest.raises(PlacementError, match=r"may run 2 pods, as many as run on each node"):
+        place([pods(1, 0.1)], machine(4, max_pods=2), [Resources(cpu_millicores=10, memory_mib=8)] * 2, cluster())
+
+
 def test_too_few_nodes_are_refused_with_the_number_needed() -> None:
     with pytest.raises(PlacementError, match=r"cluster.nodes: 2 received; .* at least 3 nodes of type box"):
         place([pods(9, 1.0)], machine(4), [], cluster(2))

@@ -91,7 +91,8 @@ def render() -> None:
         _step_by_step(mesh)
     st.markdown(
         "It is alone: nothing queues, each operation takes its mean, and so the steps add up to the nanosecond. "
-        "Proxies sleep when it comes and must be woken. Services are those of the application's own size."
+        "Proxies sleep when it comes and must be woken; they have slept as long as "
+        "requests are apart at this rate. Services are those of the application's own size."
     )
 
 

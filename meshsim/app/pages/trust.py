@@ -233,7 +233,9 @@ def cost_table(costs: Costs) -> pd.DataFrame:
     def line(cost: Cost, of: str) -> dict[str, object]:
         return {
             "operation": cost.operation, "a": cost.unit, "source": cost.source, "±": cost.standard_error,
-            "CPU, ns": cost.cpu_ns or None, "CPU, ns/B": cost.cpu_ns_per_byte or None,
+            "CPU, ns": cost.cpu_ns or None,
+            "half of it after, ms": cost.cv if cost.law == "cold" else None,
+            "CPU, ns/B": cost.cpu_ns_per_byte or None,
             "off the CPU, ns": cost.wait_ns or None, "off the CPU, ns/B": cost.wait_ns_per_byte or None,
             "memory, KiB": cost.bytes / 1024 or None, "idle cores": cost.cores or None, "factor": cost.ratio or None,
             "book": of, "reference": cost.reference, "conditions": cost.conditions,

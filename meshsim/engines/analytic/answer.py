@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -115,7 +115,11 @@ def _of(plan: Plan) -> _Prepared:
     key = id(plan)
     if key not in _prepared:
         model = compile_plan(plan)
-        _prepared[key] = _Prepared(model, _saturation(model), outside(plan), forks(plan))
+        saturation = _saturation(model)
+        if model.cools:
+            _, times = solve_at(model, min(plan.rps, saturation / 2) / NS, _scv(plan))
+            model = replace(model, request_ns=float(model.entry_share @ times.entry[:, 0]))
+        _prepared[key] = _Prepared(model, saturation, outside(plan), forks(plan))
         weakref.finalize(plan, _prepared.pop, key, None)
     return _prepared[key]
 
@@ -155,7 +159,7 @@ def _answer(plan: Plan, known: _Prepared, rate: float, at: Stations, times: Time
         p999_us=float(found[3]),
         entry_mean_us=entry[:, 0],
         call_mean_us=call,
-        cores_by_tag=rate * (model.tag_ns + model.woken_tag_ns @ at.woken + model.cold_tag_ns @ at.cold),
+        cores_by_tag=rate * (model.tag_ns + model.woken_tag_ns @ at.woken + model.cold_tag_ns @ at.cold[:, 0]),
         cores_by_service=rate * _work(model, at),
         utilisation=utilisation,
         saturation_rps=known.saturation_rps,
@@ -179,7 +183,7 @@ def _shape(model: Model, times: Times) -> tuple[float, float]:
 def _work(model: Model, at: Stations) -> Floats:
     """(r,) ns on a core, a request."""
     work = JOB.index("work")
-    woken = model.woken_jobs[:, work] * at.woken + model.cold_jobs * at.cold
+    woken = model.woken_jobs[:, work] * at.woken + model.cold_jobs[:, 0] * at.cold[:, 0]
     return np.asarray(model.jobs[:, work] + woken.reshape(model.rows, model.slots).sum(axis=1))
 
 

@@ -13,6 +13,7 @@ from meshsim.engines.analytic.moments import Floats, moments
 from meshsim.engines.analytic.programs import (
     ACQUIRE,
     BLOCK,
+    COLD_JOB,
     DETACH,
     END,
     JOB,
@@ -65,8 +66,9 @@ class BodyTemplate:
     woken_jobs: Floats
     """If each thread that it acquires is woken."""
     woken_tag_ns: dict[int, float]
+    cold_jobs: Floats
+    """(COLD_JOB,) if each has slept for ever."""
     cold_tag_ns: dict[int, float]
-    """If each has slept for ever."""
 
 
 @dataclass(frozen=True)
@@ -129,13 +131,14 @@ class _Body:
         self.tag_ns: dict[int, float] = {}
         self.woken_jobs = np.zeros(len(JOB))
         self.woken_tag_ns: dict[int, float] = {}
+        self.cold_jobs = np.zeros(len(COLD_JOB))
         self.cold_tag_ns: dict[int, float] = {}
 
     def read(self) -> BodyTemplate:
         self.segment(self.start)
         return BodyTemplate(
             self.sequences, self.jobs, self.blocks, self.holds, self.tag_ns, self.woken_jobs, self.woken_tag_ns,
-            self.cold_tag_ns,
+            self.cold_jobs, self.cold_tag_ns,
         )  # fmt: skip
 
     def segment(self, pc: int) -> int:
@@ -157,7 +160,9 @@ class _Body:
                 pc = target
                 continue
             if law == COLD:
-                self.after_sleep(mine, held, tag, mean_ns, amount)
+                following = program[pc + 1]
+                rest = float(following[6]) if following[0] == MORE else 0.0
+                self.after_sleep(mine, held, tag, mean_ns, amount, rest)
             elif when == WOKEN:
                 self.wake(mine, held, pc)
             elif op in (WORK, MORE, WAIT):
@@ -218,9 +223,19 @@ class _Body:
             held[1][2] += op != WAIT
 
     def after_sleep(
-        self, mine: Template, held: tuple[Sum, list[float], Sum] | None, tag: int, most_ns: int, half_ns: int
+        self,
+        mine: Template,
+        held: tuple[Sum, list[float], Sum] | None,
+        tag: int,
+        most_ns: int,
+        half_ns: int,
+        rest_ns: float,
     ) -> None:
-        """Work of a thread that was woken: so much after an endless sleep."""
+        """Work of a thread that was woken: so much after an endless sleep, before ``rest_ns`` of the same visit."""
+        self.cold_jobs += (most_ns, 2 * most_ns * rest_ns, float(most_ns) ** 2)
+        if not rest_ns:  # a visit of its own
+            self.woken_jobs[0] += 1
+            mine.woken_visits += 1
         self.reader.half_ns[THREADS_SLOT] = half_ns
         mine.cold += most_ns
         self.cold_tag_ns[tag] = self.cold_tag_ns.get(tag, 0.0) + most_ns

@@ -16,7 +16,7 @@ from scipy import sparse
 
 from meshsim.engines.analytic.bodies import Sequences, read_bodies
 from meshsim.engines.analytic.moments import Floats, choice
-from meshsim.engines.analytic.programs import BLOCK, CASES, JOB, PAIRS, PLACES, WHOLE, Reader, Shape
+from meshsim.engines.analytic.programs import BLOCK, CASES, COLD_JOB, JOB, PAIRS, PLACES, WHOLE, Reader, Shape
 from meshsim.plan.plan import BY_TURN, CPU_SLOT, THREADS_SLOT, Ints, Op, Place, Plan
 
 Matrix = sparse.csr_array
@@ -62,7 +62,7 @@ class Model:
     woken_jobs: Floats
     """(v, JOB) if every token has to be woken."""
     cold_jobs: Floats
-    """(v,) work if every token has slept for ever."""
+    """(v, COLD_JOB) if every token has slept for ever."""
     half_ns: Floats
     """(g,) sleep after which half of that is asked."""
     views: Ints
@@ -124,6 +124,8 @@ class Model:
     class_alone: Floats
     """(g,)"""
     pinned: bool
+    request_ns: float = 0.0
+    """How long a request is about under way, where caches cool: what threads sleep in between is told from it."""
 
 
 def compile_plan(plan: Plan) -> Model:
@@ -242,10 +244,11 @@ class _Compiler:
         woken = woken.reshape(rows, slots, len(JOB))
         woken[:, THREADS_SLOT] += templates @ np.stack([body.woken_jobs for body in s.templates])
         woken = woken.reshape(views, len(JOB))
-        cold = np.zeros((rows, slots))
+        cold = np.zeros((rows, slots * len(COLD_JOB)))
         for place in range(PLACES):
-            cold += self.by_row(self.column("cold_jobs")[:, place], place, self.rate)
-        cold[:, THREADS_SLOT] += templates @ np.array([sum(body.cold_tag_ns.values()) for body in s.templates])
+            cold += self.by_row(self.column("cold_jobs")[:, place].reshape(len(self.shapes), -1), place, self.rate)
+        cold = cold.reshape(rows, slots, len(COLD_JOB))
+        cold[:, THREADS_SLOT] += templates @ np.stack([body.cold_jobs for body in s.templates])
         servers, by_turn, class_nodes, seen, load, station_class = self.classes()
         stations = np.bincount(station_class[station_class >= 0], minlength=len(servers)).astype(np.float64)
         holds = np.array([body.holds for body in s.templates])[s.endpoint_template]
@@ -270,7 +273,7 @@ class _Compiler:
             to_node=Matrix(self.on_node.T),
             jobs=jobs,
             woken_jobs=woken,
-            cold_jobs=cold.ravel(),
+            cold_jobs=cold.reshape(views, len(COLD_JOB)),
             half_ns=np.asarray(load @ np.tile(self.reader.half_ns, rows))
             / np.maximum(np.asarray(load.sum(axis=1)), 1e-300),
             views=np.flatnonzero(woken.any(axis=1)),
@@ -289,7 +292,7 @@ class _Compiler:
             hop_turns=hop_turns,
             hop_woken=self.hop_woken(),
             hop_cold=self.hop_cold(),
-            wakes=bool(self.column("woken").any() or s.asks[:, 3].any() or cold.any()),
+            wakes=bool(self.column("woken").any() or s.asks[:, 3].any() or woken.any() or cold.any()),
             cools=bool(cold.any()),
             rate=self.rate,
             callee=self.callee,

@@ -27,6 +27,8 @@ JOB = ("count", "work", "second", "third", "turns", "turn_second", "conserved")
 E[sum over k of k x time in turn k] (for the conservation law)."""
 BLOCK = ("count", "held", "held_second", "visits", "held_visits", "visits_second", "turns", "woken", "woken_second",
          "woken_held", "woken_visits", "beginning", "cold")  # fmt: skip
+COLD_JOB = ("work", "cross", "square")
+"""Of visits to a CPU that are longer after an endless sleep: by how much, twice that times the rest, its square."""
 """Sums over the blocks of a pool: number; without waits the time held and its second moment; CPU visits, their product
 with the time and their square; turns on a core beyond the first; time added by a wake-up and by the beginning of a turn
 of the event loop, its second moment, its product with the time held, CPU visits that only these make, the part of
@@ -96,7 +98,7 @@ class Shape:
         self.woken_visits: Floats = np.zeros((PLACES, slots))
         self.cold: Floats = np.zeros((PLACES, slots))
         """Sums over the acquires of the time added by a wake-up after an endless sleep."""
-        self.cold_jobs: Floats = np.zeros((PLACES, slots))
+        self.cold_jobs: Floats = np.zeros((PLACES, slots, len(COLD_JOB)))
         """The same work, at the CPU of a place, also of what is not on the path."""
         self.jobs: Floats = np.zeros((PLACES, len(JOB)))
         self.case_jobs: Floats = np.zeros((PLACES, CASES, len(JOB)))
@@ -266,7 +268,6 @@ class _Walk:
         self.reader.half_ns[slot] = half_ns
         self.last.cold += most_ns
         self.shape.cold[self.last.place, slot] += most_ns if on_path else 0.0
-        self.shape.cold_jobs[at, slot] += most_ns
         _count(self.shape.cold_tag_ns, (at, slot, tag), most_ns)
 
     def visit(self, pc: int, on_path: bool) -> int:
@@ -274,7 +275,7 @@ class _Walk:
         program, shape, laws = self.reader.program, self.shape, self.reader.laws
         always, woken, cases = Sum(), Sum(), [Sum() for _ in range(CASES)]
         at = program[pc][1]
-        first, cold = True, False
+        first, cold = True, 0.0
         while True:
             op, place, other, when, _, _, mean_ns, law, purpose, tag, amount = program[pc]
             if op != MORE and not first:
@@ -286,7 +287,7 @@ class _Walk:
             draw = self.reader.law(law), purpose
             if law == COLD:
                 self.after_sleep(at, tag, mean_ns, amount, on_path)
-                cold = True
+                cold += mean_ns
                 pc += 1
                 continue
             self.spend(when, place, other, draw, mean_ns, on_path)
@@ -321,6 +322,8 @@ class _Walk:
                 shape.case_jobs[at, number] += self.reader.job(k + parts.cumulants(laws)) - job
         if (woken.parts or cold) and self.last is not None:
             slot = self.last.slot
+            rest = float((k + woken.cumulants(laws))[0])
+            shape.cold_jobs[at, slot] += (cold, 2 * cold * rest, cold**2)
             shape.woken_jobs[at, slot] += self.reader.job(k + woken.cumulants(laws)) - job
             if not always.parts:
                 self.last.woken_visits += 1

@@ -56,7 +56,7 @@ class Stations:
     woken: Floats
     """(v,) share of messages that pay for a wake-up, or for the beginning of a turn."""
     cold: Floats
-    """(v,) how much of what an endless sleep costs a message pays, in the mean."""
+    """(v, 2) how much of what an endless sleep costs a message pays, and of its square, in the mean."""
     kept: Floats
     """(n,) share of the queue at a CPU that the tokens of pools let come to it."""
     straight: Floats
@@ -68,13 +68,10 @@ class Stations:
         return float(max(self.cpu_rho.max(initial=0.0), self.class_rho.max(initial=0.0)))
 
 
-def stations(
-    model: Model, rate: float, arrivals_scv: float = 1.0, held: Floats | None = None, request_ns: float = 0.0
-) -> Stations:
+def stations(model: Model, rate: float, arrivals_scv: float = 1.0, held: Floats | None = None) -> Stations:
     """Fixed point of waits, times that tokens are held, and wake-ups. ``rate`` a ns.
 
-    ``held``: (held views, 2) moments of the time that threads are held while calls are answered; ``request_ns``: how
-    long a request is under way, for what threads sleep in between.
+    ``held``: (held views, 2) moments of the time that threads are held while calls are answered.
     """
     b = dict(zip(BLOCK_NAMES, model.class_blocks.T, strict=True))
     count = np.maximum(b["count"], 1e-300)
@@ -87,8 +84,9 @@ def stations(
     # Where both are priced, one share stands for both: of wake-ups and of turns begun, as these add to the time.
     turning = b["beginning"] / np.maximum(b["woken"], 1e-300) if b["beginning"].any() else None
     of_turns = rate * b["beginning"] / model.class_servers
-    class_cold = after_sleep(model, rate, count, request_ns) if model.cools else np.zeros(len(count))
-    cold, cooled = np.asarray(model.seen @ class_cold), b["cold"] * class_cold
+    class_cold = after_sleep(model, rate, count) if model.cools else np.zeros((len(count), 2))
+    cold, cooled = np.asarray(model.seen @ class_cold), b["cold"] * class_cold[:, 0]
+    cooled_second = b["cold"] ** 2 / count * class_cold[:, 1]
     loops = np.flatnonzero(of_turns)  # event loops
     alone, begun, turn_in_line = np.ones(len(count)), np.ones(len(count)), np.ones(len(count))
     kept = np.ones(len(model.cores))
@@ -105,8 +103,7 @@ def stations(
             awake, second_awake = awake + extra[:, 0], second_awake + extra[:, 1]
         total = awake + class_woken * added
         second = second_awake + class_woken * (b["woken_second"] + 2 * b["woken_held"] + 2 * b["woken"] * w)
-        beside = 2 * (b["held"] + class_woken * b["woken"]) + cooled / model.class_alone
-        second += class_woken * cooled * beside / count
+        second += class_woken * (2 * cooled * (b["held"] + class_woken * b["woken"]) / count + cooled_second)
         mean = total / count
         scv = np.clip(second / count / np.maximum(mean, 1e-12) ** 2 - 1, 0.0, 50.0)
         rho = rate * total / model.class_servers
@@ -134,7 +131,7 @@ def stations(
         left = np.clip(1 - model.node_tokens @ beyond / np.maximum(cpu.present, 1e-12), LEAST_KEPT, 1.0)
         kept = kept + step * (left - kept)
         woken = np.asarray(model.seen @ class_woken) if model.wakes else woken
-        cold = np.asarray(model.seen @ (class_woken * class_cold)) if model.cools else cold
+        cold = np.asarray(model.seen @ (class_woken[:, None] * class_cold)) if model.cools else cold
         peak = float(max(cpu.rho.max(initial=0.0), rho.max(initial=0.0)))
         moving, last = peak - last, peak
         if max(abs(moving), abs(moved)) < CLOSE:  # twice: where it swings, the same may come once again by chance
@@ -180,25 +177,27 @@ class _Cpu:
     memory: Floats
 
 
-def after_sleep(model: Model, rate: float, count: Floats, request_ns: float) -> Floats:
-    """(g,) how much of what an endless sleep costs a message pays that finds its thread asleep, in the mean.
+def after_sleep(model: Model, rate: float, count: Floats) -> Floats:
+    """(g, 2) how much of what an endless sleep costs a message pays that finds its thread asleep, and of its square.
 
     The first message of a request finds a thread that has slept since the request before, the others come evenly while
-    the request is under way, for ``request_ns``; those of other requests come in between. Sleeps are taken as
-    exponential: E[t / (t + half)] = 1 - x e^x E1(x), x = half / E[t].
+    the request is under way, for ``model.request_ns``; those of other requests come in between. Sleeps are taken as
+    exponential: with x = half / E[t] and g = x e^x E1(x), t / (t + half) has the mean 1 - g, its square 1 - 2 g +
+    x (1 - g).
     """
     messages = rate * count
     first = np.minimum(model.class_alone, 1 / np.maximum(count, 1.0))
-    under_way = messages * first * request_ns
+    under_way = messages * first * model.request_ns
 
     def share(awaited: Floats) -> Floats:
         x = np.clip(model.half_ns * awaited, 1e-300, FARTHEST)
-        result: Floats = 1 - x * np.exp(x) * exp1(x)
-        return result
+        g = x * np.exp(x) * exp1(x)
+        return np.stack([1 - g, np.maximum(1 - 2 * g + x * (1 - g), 0.0)], axis=1)
 
     long = share(messages * (first + (1 - first) * under_way / (1 + under_way)))
-    short = share(1 / np.maximum(request_ns * first, 1.0) + messages)
-    return first * long + (1 - first) * short
+    short = share(1 / np.maximum(model.request_ns * first, 1.0) + messages)
+    result: Floats = first[:, None] * long + (1 - first)[:, None] * short
+    return result
 
 
 def _cpu(model: Model, rate: float, woken: Floats, cold: Floats, arrivals_scv: float, kept: Floats) -> _Cpu:
@@ -207,7 +206,9 @@ def _cpu(model: Model, rate: float, woken: Floats, cold: Floats, arrivals_scv: f
         asked = asked + (model.woken_jobs * woken[:, None]).reshape(model.rows, model.slots, -1).sum(axis=1)
     if model.cools:  # a visit becomes longer, there are not more of them
         asked = asked.copy()
-        asked[:, 1] += (model.cold_jobs * cold).reshape(model.rows, model.slots).sum(axis=1)
+        work, cross, square = model.cold_jobs.T
+        longer = np.stack([work * cold[:, 0], cross * cold[:, 0] + square * cold[:, 1]], axis=1)
+        asked[:, 1:3] += longer.reshape(model.rows, model.slots, 2).sum(axis=1)
     jobs, work, second, third, turns, turn_second, conserved = (model.to_node @ asked).T
     jobs, work = np.maximum(jobs, 1e-300), np.maximum(work, 1e-300)
     mean = np.maximum(work / jobs, 1e-9)
@@ -278,7 +279,7 @@ def times(model: Model, at: Stations, thread_wait: bool = True) -> Times:
         hop[:, 1] += second @ np.concatenate([q, q**2])
         hop[:, 2] += third @ np.concatenate([q, q**2, q**3])
     if model.cools:
-        hop[:, 0] += model.hop_cold @ at.cold
+        hop[:, 0] += model.hop_cold @ at.cold[:, 0]
     rows = model.sequence_row
     local = s.base + s.asks[:, :1] * row_wait[rows] + s.asks[:, 2:3] * pool_wait[rows * model.slots + 1]
     local[:, 0] += s.asks[:, 1] * turn_wait[rows]
@@ -286,7 +287,7 @@ def times(model: Model, at: Stations, thread_wait: bool = True) -> Times:
         woken = at.woken[rows * model.slots + 1]
         local[:, 0] += woken * (s.asks[:, 3] + s.asks[:, 4] * row_wait[rows, 0])
     if model.cools:
-        local[:, 0] += at.cold[rows * model.slots + 1] * s.asks[:, 5]
+        local[:, 0] += at.cold[rows * model.slots + 1, 0] * s.asks[:, 5]
     behind = model.on_node @ at.cpu_behind
     call = np.zeros_like(hop)
     for level in model.levels:
@@ -351,16 +352,11 @@ def solve_at(model: Model, rate: float, arrivals_scv: float = 1.0) -> tuple[Stat
     """Stations and times; threads that are held while calls are answered are iterated."""
     at = stations(model, rate, arrivals_scv)
     result = times(model, at)
-    request_ns = 0.0
-    if model.cools:
-        request_ns = float(model.entry_share @ result.entry[:, 0])
-        at = stations(model, rate, arrivals_scv, request_ns=request_ns)
-        result = times(model, at)
     if not len(model.held_views):
         return at, result
     for _ in range(4):
         before = at.class_rho
-        at = stations(model, rate, arrivals_scv, result.held, request_ns)
+        at = stations(model, rate, arrivals_scv, result.held)
         if float(np.abs(at.class_wait[:, 0]).max(initial=0.0)) == 0.0:
             break
         settled = np.abs(at.class_rho - before).max() < 1e-3
