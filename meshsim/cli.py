@@ -295,6 +295,8 @@ def _milliseconds(ctx: click.Context, param: click.Parameter, value: str) -> flo
 @click.option("--proxy", metavar="NAME", help="Whose CPU limit is varied  [default: those of all proxies]")
 @click.option("--budget", type=int, default=4, show_default=True, metavar="N",
               help="Replications of a trial that is too close to the target to say.")  # fmt: skip
+@click.option("--confidence", type=float, default=0.95, show_default=True, metavar="SHARE",
+              help="How sure an answer is to be: of the interval whose upper end keeps the target.")  # fmt: skip
 @_study_options
 @_rps_option("; with --find rps, where to begin")
 @click.option("--requests", type=int, default=6_000, show_default=True, help="Measured requests of a trial.")
@@ -304,7 +306,7 @@ def solve(application: str, as_json: bool, html: str | None, **options: Any) -> 
     """Find what it takes to keep a latency target, on each data plane.
 
     APPLICATION: a name (meshsim list), or the path of an application, or of a file in another format
-    (docs/applications.md). The target is kept where the upper end of the quantile's 95 % interval keeps it.
+    (docs/applications.md). The target is kept where the upper end of the quantile's interval keeps it.
     """
     from meshsim.studies.solve import solve as study
     from meshsim.terminal import reports
@@ -664,8 +666,8 @@ def validate(
         boards = [scoreboard.read(path) for path in scoreboards()]
         if not boards:
             raise MeshsimError("this meshsim comes without a scoreboard; meshsim validate --out FILE makes one")
-        shown = [_plain(board.model_dump(mode="json", by_alias=True)) for board in boards]
-        _print(shown[0] if as_json and shown else [part for board in boards for part in validation.scoreboard(board)])
+        everything = _plain([board.model_dump(mode="json", by_alias=True) for board in boards])
+        _print(everything if as_json else [part for board in boards for part in validation.scoreboard(board)])
         return 0
     if clean:
         return _clean()

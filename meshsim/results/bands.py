@@ -18,7 +18,7 @@ from meshsim.results.rows import Out
 from meshsim.results.scoreboard import Quantity, Scoreboard, ScoreRow
 
 CHANCE = 0.9
-LEAST = 10
+LEAST = 14
 """Fewer scenarios than this say nothing about a band."""
 
 

@@ -218,6 +218,18 @@ def _no_interval(histogram: BatchedHistogram, needed: int) -> str:
     return f"no interval: {needs(needed) if histogram.batches > 1 else 'the values are in one batch'}"
 
 
+def at_confidence(estimate: Estimate, confidence: float, batches: int) -> Estimate:
+    """The estimate with the interval of another ``confidence``, from so many batches.
+
+    Its ends lie t standard errors away; the t of the other confidence moves each of them in proportion.
+    """
+    if estimate.value is None or estimate.low is None or estimate.high is None or batches < 2:
+        return estimate
+    factor = float(stdtrit(batches - 1, (1 + confidence) / 2) / stdtrit(batches - 1, (1 + CONFIDENCE) / 2))
+    low, high = (estimate.value + factor * (end - estimate.value) for end in (estimate.low, estimate.high))
+    return estimate.model_copy(update={"low": max(0.0, low), "high": high})
+
+
 def probability_below_zero(estimate: Estimate, batches: int) -> float | None:
     """Chance that what is estimated is negative, by its interval from so many batches; None without an interval.
 

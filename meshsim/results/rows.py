@@ -317,6 +317,7 @@ class SolutionReport(Out):
     unit: str
     of: Literal["p50", "p90", "p99", "p999"]
     target_ms: float
+    confidence: float = Field(default=0.95, description="Of the intervals by which a target is kept, missed or unsure")
     solutions: list[Solution]
     provenance: Provenance
     notes: list[str] = []

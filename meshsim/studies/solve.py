@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Literal, Unpack
 
 from meshsim.engines import select
+from meshsim.results.intervals import CONFIDENCE, at_confidence
 from meshsim.results.rows import Estimate, Row, Solution, SolutionReport, Trial
 from meshsim.scenario.application import Application
 from meshsim.scenario.base import MeshsimError
@@ -48,6 +49,7 @@ MOST_COUNT = 4_096
 """Nodes or replicas that are tried at most."""
 LEAST_RPS, MOST_RPS = 0.1, 100_000_000.0
 MOST_TRIALS = 60
+LEAST_CONFIDENCE, MOST_CONFIDENCE = 0.5, 0.999
 BUDGET = 4
 """Replications of a trial whose interval contains the target."""
 MOST_STEPS = 12
@@ -68,6 +70,7 @@ class Case:
     of: Metric
     budget: int
     proxy: str | None = None
+    confidence: float = CONFIDENCE
 
     @property
     def limited(self) -> list[Proxy]:
@@ -142,10 +145,11 @@ class Search:
             if not isinstance(found, Point):
                 return Trial(value=value, latency_us=None, outcome="missed", replications=0, reason=found.reason)
             points.append(found)
-            row = pool(points).row
+            pooled = pool(points)
             if not seed:
-                self.rows[value] = row
-            estimate: Estimate = getattr(row.latency_us, case.of)
+                self.rows[value] = pooled.row
+            usual: Estimate = getattr(pooled.row.latency_us, case.of)
+            estimate = at_confidence(usual, case.confidence, pooled.latency.batches)
             if estimate.value is None or estimate.low is None or estimate.high is None:
                 outcome: Outcome = "unsure"
             elif estimate.high <= case.target_us:
@@ -324,21 +328,22 @@ def solve(
     service: str | None = None,
     proxy: str | None = None,
     budget: int = BUDGET,
+    confidence: float = CONFIDENCE,
     services: int | None = None,
     **common: Unpack[Common],
 ) -> SolutionReport:
     """The highest ``rps``, or the fewest ``nodes``, ``replicas`` or millicores of "proxy-cpu-limit", with the
     quantile ``of`` at most ``target_ms``.
 
-    "At most" means that the upper end of its 95 % interval is: then it is more with a chance of 2.5 %. While the
-    interval contains the target, replications are added, up to ``budget``; what then is still unsure counts as not
-    kept. ``service``: whose replicas are varied, all services' if left out; ``proxy``: whose CPU limit, all proxies'
-    in containers of their own if left out (a limit below the reservation lowers that too). Rate and limit are found to
-    5 %, numbers exactly, taking it that latency only rises with the rate and only falls with the others; where half the
-    rate, or twice the number, misses the target that the answer keeps, there is no answer but a sentence. The rest
-    is as in ``compare`` (``requests``: measured ones of a trial, 6 000). A data plane that cannot keep the target has
-    no answer and a sentence that says so. Close to saturation a short run does not see how long the queues become: an
-    answer there needs long runs. Raises MeshsimError for wrong input.
+    "At most" means that the upper end of its interval of ``confidence`` is: at 0.95 it is more with a chance of 2.5 %.
+    While the interval contains the target, replications are added, up to ``budget``; what then is still unsure counts
+    as not kept. ``service``: whose replicas are varied, all services' if left out; ``proxy``: whose CPU limit, all
+    proxies' in containers of their own if left out (a limit below the reservation lowers that too). Rate and limit are
+    found to 5 %, numbers exactly, taking it that latency only rises with the rate and only falls with the others; where
+    half the rate, or twice the number, misses the target that the answer keeps, there is no answer but a sentence. The
+    rest is as in ``compare`` (``requests``: measured ones of a trial, 6 000). A data plane that cannot keep the target
+    has no answer and a sentence that says so. Close to saturation a short run does not see how long the queues become:
+    an answer there needs long runs. Raises MeshsimError for wrong input.
     """
     if find not in UNITS:
         raise MeshsimError(f"find: {find!r} received; choose {', '.join(UNITS)}")
@@ -348,6 +353,10 @@ def solve(
         raise MeshsimError(f"target_ms: {target_ms:g} received; must be above 0")
     if not 1 <= budget <= 1000:
         raise MeshsimError(f"budget: {budget} received; must be from 1 to 1,000 replications")
+    if not LEAST_CONFIDENCE <= confidence <= MOST_CONFIDENCE:
+        raise MeshsimError(
+            f"confidence: {confidence:g} received; must be from {LEAST_CONFIDENCE:g} to {MOST_CONFIDENCE:g}"
+        )
     if service is not None and find != "replicas":
         raise MeshsimError(f"service: {service} received; it goes with replicas, and {find} is asked for")
     if proxy is not None and find != "proxy-cpu-limit":
@@ -360,7 +369,7 @@ def solve(
     known = [one.name for plane in asked.inputs.dataplanes for one in plane.proxies if _is_limited(one, None)]
     if proxy is not None and proxy not in known:
         raise MeshsimError(f"proxy: {proxy!r} received; " + (choices(proxy, known) if known else "there is none"))
-    cases = [Case(prepared, find, service, target_ms * 1000, of, budget, proxy) for prepared in tasks]
+    cases = [Case(prepared, find, service, target_ms * 1000, of, budget, proxy, confidence) for prepared in tasks]
     found: dict[int, Solution] = {}
     work: Work[Case, Solution] = solve_case
     complete = run_all(
@@ -369,6 +378,7 @@ def solve(
         threads=select.runs_on_threads(asked.settings.engine),
     )  # fmt: skip
     own = ["--find", find, "--target", f"{plain(target_ms)}ms", "--of", of, "--budget", str(budget)]
+    own += [] if confidence == CONFIDENCE else ["--confidence", plain(confidence)]
     own += [*option("service", service), *option("proxy", proxy), *option("services", services)]
     return SolutionReport(
         application=asked.name,
@@ -376,6 +386,7 @@ def solve(
         unit=UNITS[find],
         of=of,
         target_ms=target_ms,
+        confidence=confidence,
         solutions=[found[index] for index in sorted(found)],
         provenance=asked.provenance("solve", own, rps=rps),
         notes=asked.notes(tasks),

@@ -113,7 +113,8 @@ def solutions(report: SolutionReport) -> Iterator[RenderableType]:
     for one in report.solutions:
         yield paragraph(f"  {one.sentence}")
     yield paragraph(
-        "Kept: the upper end of the 95 % interval is at most the target. Verified: with other random numbers, the "
+        f"Kept: the upper end of the {report.confidence * 100:g} % interval is at most the target. Verified: with "
+        "other random numbers, the "
         "answer keeps it and the next value does not. In reality: where real meshes were beside their simulation "
         "(docs/validation.md); * extrapolated. A target that has to be kept for certain needs that much room."
     )

@@ -12,6 +12,7 @@ from scipy import optimize, stats
 from meshsim.results.histogram import BatchedHistogram
 from meshsim.results.intervals import (
     RunTooShort,
+    at_confidence,
     estimate_quantile,
     mean_difference,
     mean_interval,
@@ -264,3 +265,12 @@ def test_95_percent_intervals_of_a_queue_with_uneven_service_cover_93_to_97_perc
     rho, speed = 0.6, 1.25
     laws = HyperexponentialQueue(rho, 1.0), HyperexponentialQueue(rho, speed)
     judge(coverages(*mg1(1000, 60_000, rho, speed), *laws), 0.93, 0.97)
+
+
+def test_another_confidence_moves_the_ends_as_student_s_t_does() -> None:
+    usual = Estimate(value=100.0, low=90.0, high=115.0)
+    wider, narrower = at_confidence(usual, 0.99, 20), at_confidence(usual, 0.5, 20)
+    t = [float(stats.t.ppf((1 + c) / 2, 19)) for c in (0.95, 0.99, 0.5)]
+    assert (wider.low, wider.high) == pytest.approx((100 - 10 * t[1] / t[0], 100 + 15 * t[1] / t[0]))
+    assert (narrower.low, narrower.high) == pytest.approx((100 - 10 * t[2] / t[0], 100 + 15 * t[2] / t[0]))
+    assert at_confidence(Estimate(value=None, note="too short"), 0.99, 20).value is None

@@ -33,6 +33,18 @@ def test_the_highest_rate_of_an_m_m_1_queue() -> None:
     assert sorted(rising)[-1] >= 5000 * 0.9
 
 
+def test_who_wants_to_be_surer_gets_less() -> None:
+    def highest(**asked: float) -> float:
+        own = {"requests": 2_000, "nodes": 1, "machine": machine(1), "budget": 1}
+        (found,) = solve(lone(), "rps", 5.0, rps=300, of="p90", **own, **asked, **LIVE).solutions
+        assert found.answer is not None
+        return found.answer
+
+    assert highest(confidence=0.999) < highest() < highest(confidence=0.5)
+    with pytest.raises(MeshsimError, match=r"confidence: 1 received; must be from 0\.5 to 0\.999"):
+        highest(confidence=1.0)
+
+
 def test_the_fewest_nodes_and_one_less_does_not_do() -> None:
     report = solve(
         lone(2000, replicas=8), "nodes", 12.0, rps=1000, of="p90", requests=4_000, machine=machine(1), **LIVE
