@@ -295,7 +295,7 @@ def book_of(p: dict[str, float]) -> CostBook:
         cost("proxy.envoy.wakeup", "wake-up of an idle worker", fitted, 1.0, cpu_ns=us(p["wakeup"]),
              wait_ns=us(p["wakeup_wait"]), cv=0.85, kernel_share=0.85),
         cost("proxy.envoy.cold", "wake-up after a very long sleep", fitted + "; half of it as soon as on our host",
-             1.0, cpu_ns=us(p["cold"]), law="cold", cv=HALF_COLD_MS, kernel_share=0.85),
+             cpu_ns=us(p["cold"]), law="cold", cv=HALF_COLD_MS, kernel_share=0.85),
         cost("proxy.envoy.turn", "turn of the event loop", fitted, 1.0, cpu_ns=us(p["loop"]), kernel_share=0.85),
         cost("proxy.envoy.http1.request", "message", fitted + "; split 33 to 27 as in the published book",
              cpu_ns=us(p["http"] * 33 / 60)),

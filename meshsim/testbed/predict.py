@@ -106,7 +106,7 @@ def with_own_work(case: Case, own: OwnWork) -> Application:
 def _working(service: Service, first_us: float, answer_us: float, late_us: float = 0.0) -> Service:
     endpoint = service.endpoints[0]
     late = [Step(wait=Duration(mean_us=late_us, law="constant"))] if late_us > 0 else []
-    steps = [*late, _compute(first_us)]
+    steps = [_compute(first_us), *late]  # behind it, so that the thread is woken once
     for step in endpoint.steps:
         calls = Endpoint(name="only", steps=[step]).calls()
         steps += [step, _compute(answer_us * len(calls))] if calls else [step]

@@ -111,7 +111,7 @@ def cpu_us(operation: str, size: int = SIZE) -> float:
     return (cost.cpu_ns + cost.cpu_ns_per_byte * size) / 1000
 
 
-SLEEP_MS = 0.9
+SLEEP_MS = 0.85
 """Mean of a worker's sleeps at 1000 random requests a second."""
 
 
