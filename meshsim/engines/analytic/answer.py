@@ -71,6 +71,10 @@ class AnalyticResult:
         return [each.reason for each in self.outside]
 
 
+ALONE = 1e-9
+"""Requests a ns, one a second, at which hardly any meets another."""
+
+
 @dataclass
 class _Prepared:
     model: Model
@@ -115,11 +119,11 @@ def _of(plan: Plan) -> _Prepared:
     key = id(plan)
     if key not in _prepared:
         model = compile_plan(plan)
-        saturation = _saturation(model)
         if model.cools:
-            _, times = solve_at(model, min(plan.rps, saturation / 2) / NS, _scv(plan))
+            # With warm caches and nobody else about: the same for every rate at which the plan may have been lowered.
+            _, times = solve_at(replace(model, cools=False), ALONE, _scv(plan))
             model = replace(model, request_ns=float(model.entry_share @ times.entry[:, 0]))
-        _prepared[key] = _Prepared(model, saturation, outside(plan), forks(plan))
+        _prepared[key] = _Prepared(model, _saturation(model), outside(plan), forks(plan))
         weakref.finalize(plan, _prepared.pop, key, None)
     return _prepared[key]
 
