@@ -151,6 +151,18 @@ class Scaled(Out):
     on_new_nodes: int = Field(description="The last ones wait for a node, which pulls the image")
 
 
+class Blast(Out):
+    """What one fault of the scenario did to the answers that clients got."""
+
+    fault: str
+    at_s: float
+    for_s: float
+    failed_share: float | None = Field(description="Of the answers while it lasted; null if there were none")
+    failed_share_before: float | None = Field(description="Before the first fault")
+    felt_for_s: float = Field(description="From its beginning to the last time that 1 % more failed than before")
+    resolution_s: float
+
+
 class Row(Out):
     """One data plane under one load."""
 
@@ -185,6 +197,7 @@ class Row(Out):
     resilience: dict[str, int] = Field(
         default={}, description="Attempts, retries, hedges, timeouts, ejections, connections, throttles in the run"
     )
+    faults: list[Blast] = Field(default=[], description="Of `run`: what each fault of the scenario did")
     scaling: list[Scaled] = Field(default=[], description="Services with an autoscaler")
     busiest: str = Field(description="Busiest station and its utilisation, in words")
     utilisation: float = Field(description="Of that station")

@@ -21,6 +21,7 @@ from meshsim.scenario.capabilities import check_features
 from meshsim.scenario.catalog import load_scenario
 from meshsim.scenario.scenario import Cluster, Engine, Load, Run, Scenario
 from meshsim.scenario.yaml_io import read
+from meshsim.studies.blast import blasts
 from meshsim.studies.estimate import estimated_row
 from meshsim.studies.inputs import Nodes, Placement, Policy, plain
 from meshsim.studies.pool import Progress, Stop
@@ -278,7 +279,7 @@ def simulate_prepared(
         _say_where(prepared, path)
     result = select.run(prepared.plan, scenario.run, on_progress=tick, should_stop=should_stop)
     row = make_row(result, prepared.dataplane.name, len(prepared.application.services), prepared.machine)
-    row = with_reality(row, prepared)
+    row = with_reality(row, prepared).model_copy(update={"faults": blasts(result.timeline, scenario.faults)})
     report = _report(prepared, row, path, what_if).model_copy(update={"partial": result.cancelled})
     return Simulation(report, prepared, result)
 

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from meshsim.figures import numbers
 from meshsim.results.rows import (
+    Blast,
     ComparisonReport,
     Estimate,
     GrowthReport,
@@ -199,6 +200,8 @@ def simulation(result: Simulation | Approximation) -> Iterator[RenderableType]:
         yield tail_table(row.tail)
     yield calls_table(result)
     yield stations_table(result)
+    if row.faults:
+        yield faults_table(row.faults)
     for scaled in row.scaling:
         yield from start_up_table(scaled)
     memory = new_table("Memory")
@@ -233,6 +236,18 @@ def columns(table: Table, *names: str) -> None:
     """The first on the left, the others, being numbers, on the right."""
     for place, name in enumerate(names):
         table.add_column(name, justify="left" if place == 0 else "right", no_wrap=place > 0, overflow="fold")
+
+
+def faults_table(faults: Sequence[Blast]) -> Table:
+    """The blast radius of each."""
+    table = new_table(f"Faults; answers in steps of {faults[0].resolution_s * 1000:.3g} ms")
+    columns(table, "fault", "from, s", "for, s", "failed before", "failed meanwhile", "felt for, s")
+    for one in faults:
+        before, meanwhile = (
+            "none came" if share is None else f"{share:.1%}" for share in (one.failed_share_before, one.failed_share)
+        )
+        table.add_row(escape(one.fault), f"{one.at_s:g}", f"{one.for_s:g}", before, meanwhile, f"{one.felt_for_s:.3g}")
+    return table
 
 
 def latency_table(rows: Sequence[Row]) -> Table:
