@@ -12,7 +12,7 @@ from test_theory_contention import constant, exponential, mean_with_cold_caches,
 from worlds import application, call, compute, costs, plan, service, simulate
 
 from meshsim.engines import analytic
-from meshsim.engines.analytic.queues import turns_begun
+from meshsim.engines.analytic.queues import shared_turns, turns_begun
 from meshsim.plan.plan import Plan
 from meshsim.results.rows import Row
 from meshsim.scenario.base import MeshsimError
@@ -281,3 +281,12 @@ def test_the_cpu_of_turns_is_near_simulation(workers: int) -> None:
     # Negative controls: neither a turn for each message, nor one only for who finds a worker asleep.
     assert seen < 0.95 * rps(0.55, workers) * 300e-6
     assert seen > 1.1 * rps(0.55, workers) * 300e-6 * (1 - erlang_c(workers, float(answer.utilisation.max())))
+
+
+def test_hardly_any_load_begins_a_turn_with_each_message_and_no_more() -> None:
+    """Rounded above one, the share of several workers was no number, and so was every answer of a wide, idle mesh."""
+    loads = np.geomspace(1e-12, 1e-6, 2_001)
+    begun = turns_begun(loads, np.full(len(loads), 1.847e-6), loads * 0.36)
+    assert (begun <= 1.0).all()
+    assert np.isfinite(shared_turns(begun, np.full(len(loads), 2.0))).all()
+    assert begun == pytest.approx(1.0, abs=1e-5)

@@ -118,7 +118,7 @@ def turns_begun(rho: Floats, scv: Floats, turning: Floats) -> Floats:
             rest = u[done] / (1 - rho[done])  # of the series, as if it were geometric from here on
             whole = total[done] + rest * product[done]
             none_came = product[done] * np.exp(-turning[done] * rest) / whole
-            share[left[done]] = (1 - rho[done]) / (turning[done] + none_came)
+            share[left[done]] = np.minimum((1 - rho[done]) / (turning[done] + none_came), 1.0)  # a share, if rounded
             left, on = left[~done], ~done
             rho, c, turning, u, total, product = (array[on] for array in (rho, c, turning, u, total, product))
         if not len(left):
