@@ -204,6 +204,8 @@ def test_an_outlier_is_ejected_comes_back_and_is_ejected_for_longer() -> None:
     assert set(gaps[3::2]) <= {8, 9}
     assert set(gaps[4::2]) == {2}
     assert result.counts["ejections"] == len(failed) // 2
+    # Exactly: requests 0 and 2 fail, 7 is its turn again; with 9 for 80 ms, then 17, 19 …
+    assert failed == [0, 2, *(first + more for first in range(7, 100, 10) for more in (0, 2))]
 
 
 def test_no_more_pods_are_ejected_than_the_share_allows() -> None:
